@@ -1,0 +1,63 @@
+//! Why a caller was refused. The audit row holds the exact reason; what the caller is told is decided by
+//! `http/problem.rs`, which gives several of these the same words on purpose.
+
+use super::webservice::AuthMode;
+
+/// A refusal of the caller's credentials, of the target, or of the request itself.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Denial {
+    // Credentials. The caller can't tell these apart.
+    UnknownClient,
+    MalformedSecret,
+    WrongSecret,
+    SecretExpired,
+    PrincipalDisabled,
+    WrongTenant,
+    // Bearer tokens on the API routes.
+    MissingToken,
+    InvalidToken,
+    TokenExpired,
+    // The target. The first two give the same answer.
+    NoSuchWebservice,
+    NoRole,
+    NotTokenAuth(AuthMode),
+    /// The lifetime asked for is under the least that a caller may ask for.
+    LifetimeTooShort,
+}
+
+impl Denial {
+    /// Stable word for audit rows and metrics.
+    pub const fn reason(self) -> &'static str {
+        match self {
+            Self::UnknownClient => "unknown_client",
+            Self::MalformedSecret => "malformed_secret",
+            Self::WrongSecret => "wrong_secret",
+            Self::SecretExpired => "secret_expired",
+            Self::PrincipalDisabled => "principal_disabled",
+            Self::WrongTenant => "wrong_tenant",
+            Self::MissingToken => "missing_token",
+            Self::InvalidToken => "invalid_token",
+            Self::TokenExpired => "token_expired",
+            Self::NoSuchWebservice => "no_such_webservice",
+            Self::NoRole => "no_role",
+            Self::NotTokenAuth(_) => "not_token_auth",
+            Self::LifetimeTooShort => "lifetime_too_short",
+        }
+    }
+
+    /// Whether the caller failed to prove who it is (as opposed to what it may do).
+    pub const fn is_of_credentials(self) -> bool {
+        matches!(
+            self,
+            Self::UnknownClient
+                | Self::MalformedSecret
+                | Self::WrongSecret
+                | Self::SecretExpired
+                | Self::PrincipalDisabled
+                | Self::WrongTenant
+                | Self::MissingToken
+                | Self::InvalidToken
+                | Self::TokenExpired
+        )
+    }
+}

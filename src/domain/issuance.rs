@@ -1,0 +1,124 @@
+//! Who may have a token, and what stands in it. The two rules that everything else serves.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Duration, Utc};
+
+use super::claims::{BACKDATE_SECONDS, Claims};
+use super::denial::Denial;
+use super::ids::RoleDefinitionId;
+use super::lifetime::{TokenLifetime, refresh_after};
+use super::principal::ServicePrincipal;
+use super::region::Region;
+use super::role::{self, RoleAssignment, RoleDefinition};
+use super::webservice::{AuthMode, Webservice};
+use super::workspace::Workspace;
+
+/// What a token is to open.
+#[derive(Debug, Clone, Copy)]
+pub enum Target<'a> {
+    /// The API of this service. Any enabled principal may have it: what it may *do* is asked of its roles on each call.
+    Management,
+    /// One webservice, with its lower-case key and its workspace; `None` when there is no such webservice.
+    Webservice {
+        key: &'a str,
+        found: Option<(&'a Webservice, &'a Workspace)>,
+    },
+}
+
+/// The deployment's part in every token.
+#[derive(Debug, Clone)]
+pub struct Policy {
+    /// `iss`: https, no trailing slash, configured and never derived from a request.
+    pub issuer: String,
+    pub region: Region,
+    /// Life of management tokens, and of webservice tokens whose webservice names none.
+    pub default_lifetime: TokenLifetime,
+    /// Leeway that gateways grant: a signing key stays published this long after the last `exp`.
+    pub gateway_leeway: Duration,
+}
+
+/// Random values of one token.
+#[derive(Debug, Clone, Copy)]
+pub struct TokenRandom {
+    pub token_id: [u8; 16],
+    /// Uniform in [0, 1).
+    pub refresh_spread: f64,
+}
+
+/// `exp` plus the leeway of gateways would outlive the publication of the signing key.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("the token would outlive the publication of its signing key")]
+pub struct KeyEndsTooSoon;
+
+/// Decides whether the principal may have the token.
+///
+/// No such webservice, a webservice of another tenant and a missing role are told apart for the audit only.
+pub fn authorize<'r>(
+    principal: &ServicePrincipal,
+    assignments: &[RoleAssignment],
+    role_of: impl Fn(RoleDefinitionId) -> Option<&'r RoleDefinition>,
+    target: &Target<'_>,
+) -> Result<(), Denial> {
+    let Target::Webservice { key, found } = target else {
+        return Ok(());
+    };
+    let Some((webservice, workspace)) = found else {
+        return Err(Denial::NoSuchWebservice);
+    };
+    if workspace.tenant_id != principal.tenant_id
+        || !role::is_allowed(assignments, role_of, role::action::TOKEN, key)
+    {
+        return Err(Denial::NoRole);
+    }
+    match webservice.auth_mode {
+        AuthMode::Token => Ok(()),
+        mode @ (AuthMode::Key | AuthMode::None) => Err(Denial::NotTokenAuth(mode)),
+    }
+}
+
+/// Writes the claims. `key_remove_at` is when the signing key leaves the JWKS.
+pub fn mint<'a>(
+    policy: &'a Policy,
+    principal: &ServicePrincipal,
+    target: &Target<'a>,
+    life_seconds: u32,
+    (now, random): (DateTime<Utc>, TokenRandom),
+    key_remove_at: DateTime<Utc>,
+) -> Result<Claims<'a>, KeyEndsTooSoon> {
+    let iat = now.timestamp();
+    let exp = iat + i64::from(life_seconds);
+    // Invariant I9: refused, never clamped, so that a wrong key plan is noticed.
+    if exp + policy.gateway_leeway.num_seconds() > key_remove_at.timestamp() {
+        return Err(KeyEndsTooSoon);
+    }
+    let (aud, names) = match target {
+        Target::Webservice {
+            found: Some((webservice, _)),
+            ..
+        } => (
+            format!("{}{}", policy.issuer, webservice.id),
+            Some((webservice.id.workspace().name(), webservice.id.name())),
+        ),
+        Target::Management | Target::Webservice { found: None, .. } => (policy.issuer.clone(), None),
+    };
+    let (object_id, client_id) = (principal.object_id.to_string(), principal.client_id.to_string());
+    Ok(Claims {
+        iss: &policy.issuer,
+        aud,
+        sub: object_id.clone(),
+        oid: object_id,
+        client_id: client_id.clone(),
+        azp: client_id,
+        tid: principal.tenant_id.to_string(),
+        iat,
+        nbf: iat - BACKDATE_SECONDS,
+        exp,
+        jti: URL_SAFE_NO_PAD.encode(random.token_id),
+        refresh_by: iat + i64::from(refresh_after(life_seconds, random.refresh_spread)),
+        workspace: names.map(|(workspace, _)| workspace),
+        webservice: names.map(|(_, webservice)| webservice),
+        region: policy.region.as_str(),
+        scope: if names.is_some() { "score" } else { "management" },
+    })
+}

@@ -1,0 +1,48 @@
+//! Region names: a closed set in practice, so they may be metric labels.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// Name of a region: `[a-z0-9-]`, 1 to 32 characters, such as `westeurope`.
+#[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+#[serde(transparent)]
+pub struct Region(String);
+
+/// The text is outside the rule for region names.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("`{0}` is not a region name: use 1 to 32 of a-z, 0-9 and -")]
+pub struct NotARegion(pub String);
+
+impl Region {
+    /// Folds to lower case, as ARM does with locations.
+    pub fn parse(text: &str) -> Result<Self, NotARegion> {
+        let name = text.to_ascii_lowercase();
+        let lawful = (1..=32).contains(&name.len())
+            && name
+                .bytes()
+                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if lawful {
+            Ok(Self(name))
+        } else {
+            Err(NotARegion(text.chars().take(64).collect()))
+        }
+    }
+
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Region {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+impl<'de> Deserialize<'de> for Region {
+    fn deserialize<D: serde::Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Self::parse(&<std::borrow::Cow<'de, str>>::deserialize(deserializer)?)
+            .map_err(serde::de::Error::custom)
+    }
+}

@@ -1,0 +1,76 @@
+//! Randomness as a parameter. The only place that reads the system's generator, save ring's own signing calls.
+
+use chrono::{DateTime, Utc};
+use uuid::Uuid;
+
+/// Fills buffers with random bytes. Two implementations: the system's, and a seeded one for exact snapshots.
+pub trait Entropy: Send + Sync {
+    /// A failing generator is a panic: nothing safe can be done without one.
+    fn fill(&self, buffer: &mut [u8]);
+}
+
+/// The operating system's generator, through ring.
+pub struct SystemEntropy {
+    // The seam itself.
+    #[allow(clippy::disallowed_types)]
+    random: ring::rand::SystemRandom,
+}
+
+impl SystemEntropy {
+    #[allow(clippy::disallowed_types, clippy::new_without_default)]
+    pub fn new() -> Self {
+        Self {
+            random: ring::rand::SystemRandom::new(),
+        }
+    }
+}
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        use ring::rand::SecureRandom as _;
+        if self.random.fill(buffer).is_err() {
+            panic!("the system's random generator failed");
+        }
+    }
+}
+
+/// A counter stretched by SHA-256: unique and repeatable, for tests only.
+#[derive(Debug, Default)]
+pub struct SeededEntropy(std::sync::atomic::AtomicU64);
+
+impl Entropy for SeededEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        for chunk in buffer.chunks_mut(32) {
+            let count = self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
+            let block = ring::digest::digest(&ring::digest::SHA256, &count.to_be_bytes());
+            chunk
+                .iter_mut()
+                .zip(block.as_ref())
+                .for_each(|(to, from)| *to = *from);
+        }
+    }
+}
+
+/// A fixed number of random bytes.
+pub fn bytes<const N: usize>(entropy: &dyn Entropy) -> [u8; N] {
+    let mut buffer = [0; N];
+    entropy.fill(&mut buffer);
+    buffer
+}
+
+/// A random UUID (version 4).
+pub fn random_uuid(entropy: &dyn Entropy) -> Uuid {
+    uuid::Builder::from_random_bytes(bytes(entropy)).into_uuid()
+}
+
+/// A UUID that sorts by time (version 7, RFC 9562 section 5.7).
+pub fn time_ordered_uuid(now: DateTime<Utc>, random: &[u8; 10]) -> Uuid {
+    let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
+    uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid()
+}
+
+/// A number in [0, 1) from 64 random bits.
+pub fn unit_interval(random: [u8; 8]) -> f64 {
+    // 53 bits fill an f64's mantissa exactly.
+    (u64::from_be_bytes(random) >> 11) as f64 / (1_u64 << 53) as f64
+}

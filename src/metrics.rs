@@ -1,0 +1,289 @@
+//! Every metric of the service: name, help and labels in one struct, all series present from the start.
+//!
+//! Label values come from closed sets; nothing a caller chooses becomes a label. The constant label `region` is on
+//! all of them. To add one: a field, a constructor line, and a row in `docs/operations.md`.
+
+use prometheus::{
+    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
+    Registry, TextEncoder,
+};
+
+use crate::domain::region::Region;
+use crate::domain::signing_key::SigningAlgorithm;
+
+/// Where token requests come in.
+pub const ENDPOINTS: [&str; 3] = ["oauth", "v1", "v2"];
+/// How they end.
+pub const OUTCOMES: [&str; 5] = [
+    "issued",
+    "invalid_request",
+    "invalid_client",
+    "access_denied",
+    "error",
+];
+/// The classes of the latency histogram.
+pub const CLASSES: [&str; 3] = ["issued", "refused", "failed"];
+
+const REQUEST_BUCKETS: [f64; 14] = [
+    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
+];
+const SIGNING_BUCKETS: [f64; 11] = [
+    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0,
+];
+const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
+
+/// Handles of all metrics.
+pub struct Metrics {
+    registry: Registry,
+    pub token_requests: IntCounterVec,
+    /// The SLO metric: from the request in the handler to the release of the token, authentication included.
+    pub token_request_duration: HistogramVec,
+    pub tokens_issued: IntCounterVec,
+    pub signing_duration: HistogramVec,
+    pub client_authentications: IntCounterVec,
+    pub signing_key_info: IntGaugeVec,
+    pub signing_key_activation: GaugeVec,
+    pub signing_key_not_after: GaugeVec,
+    pub jwks_requests: IntCounterVec,
+    pub http_requests_in_flight: IntGauge,
+    pub http_request_duration: HistogramVec,
+    pub panics: IntCounter,
+    pub audit_records: IntCounterVec,
+    pub audit_records_dropped: IntCounter,
+    pub audit_commit_duration: Histogram,
+    pub audit_batch_records: Histogram,
+    pub ready: IntGauge,
+}
+
+impl Metrics {
+    /// # Errors
+    /// Only for a wrong or doubled name, that is never in a build that passed its tests.
+    pub fn new(region: &Region) -> prometheus::Result<Self> {
+        let labels = std::iter::once(("region".to_owned(), region.to_string())).collect();
+        let registry = Registry::new_custom(None, Some(labels))?;
+        let build = IntGaugeVec::new(
+            Opts::new("sts_build_info", "Always 1; the labels name the build."),
+            &["version"],
+        )?;
+        build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
+        registry.register(Box::new(build))?;
+        registry.register(Box::new(
+            prometheus::process_collector::ProcessCollector::for_self(),
+        ))?;
+        let r = &registry;
+        let metrics = Self {
+            token_requests: counters(
+                r,
+                "sts_token_requests_total",
+                "Token requests by how they ended.",
+                &["endpoint", "outcome"],
+            )?,
+            token_request_duration: histograms(
+                r,
+                "sts_token_request_duration_seconds",
+                "Time from a token request to its answer, the durable audit record included.",
+                &["endpoint", "class", "workspace_region", "compute_region"],
+                &REQUEST_BUCKETS,
+            )?,
+            tokens_issued: counters(
+                r,
+                "sts_tokens_issued_total",
+                "Tokens issued.",
+                &["alg", "endpoint", "workspace_region", "compute_region"],
+            )?,
+            signing_duration: histograms(
+                r,
+                "sts_signing_duration_seconds",
+                "Time of one signature.",
+                &["alg"],
+                &SIGNING_BUCKETS,
+            )?,
+            client_authentications: counters(
+                r,
+                "sts_client_authentications_total",
+                "Attempts of callers to prove who they are.",
+                &["method", "result"],
+            )?,
+            signing_key_info: {
+                let opts = Opts::new(
+                    "sts_signing_key_info",
+                    "Always 1; the labels tell the state of each published key.",
+                );
+                let gauges = IntGaugeVec::new(opts, &["alg", "kid", "state"])?;
+                r.register(Box::new(gauges.clone()))?;
+                gauges
+            },
+            signing_key_activation: gauges(
+                r,
+                "sts_signing_key_activation_timestamp_seconds",
+                "When the active signing key began to sign.",
+                &["alg"],
+            )?,
+            signing_key_not_after: gauges(
+                r,
+                "sts_signing_key_not_after_timestamp_seconds",
+                "When the active signing key signs no more.",
+                &["alg"],
+            )?,
+            jwks_requests: counters(
+                r,
+                "sts_jwks_requests_total",
+                "Requests for the JWKS by status.",
+                &["code"],
+            )?,
+            http_requests_in_flight: gauge(r, "sts_http_requests_in_flight", "Requests being answered.")?,
+            http_request_duration: histograms(
+                r,
+                "http_server_request_duration_seconds",
+                "Time of one request, by route template.",
+                &["http_request_method", "http_route", "http_response_status_code"],
+                &REQUEST_BUCKETS,
+            )?,
+            panics: counter(
+                r,
+                "sts_panics_total",
+                "Requests whose handler panicked; each is a bug.",
+            )?,
+            audit_records: counters(
+                r,
+                "sts_audit_records_total",
+                "Audit records made durable.",
+                &["sink"],
+            )?,
+            audit_records_dropped: counter(
+                r,
+                "sts_audit_records_dropped_total",
+                "Audit records that could not be made durable; their tokens were not released.",
+            )?,
+            audit_commit_duration: histogram(
+                r,
+                "sts_audit_commit_duration_seconds",
+                "Time of one group commit.",
+                &SIGNING_BUCKETS,
+            )?,
+            audit_batch_records: histogram(
+                r,
+                "sts_audit_batch_records",
+                "Records in one group commit.",
+                &BATCH_BUCKETS,
+            )?,
+            ready: gauge(
+                r,
+                "sts_ready",
+                "Whether the service takes requests (1) or is starting, draining or broken (0).",
+            )?,
+            registry: registry.clone(),
+        };
+        metrics.start_at_zero();
+        Ok(metrics)
+    }
+
+    /// Makes the series of a pair of regions exist, so that a rate over them begins at 0 and not at nothing.
+    pub fn introduce_pair(&self, workspace_region: &str, compute_region: &str) {
+        for endpoint in ENDPOINTS {
+            for class in CLASSES {
+                self.token_request_duration.with_label_values(&[
+                    endpoint,
+                    class,
+                    workspace_region,
+                    compute_region,
+                ]);
+            }
+            for algorithm in SigningAlgorithm::ALL {
+                self.tokens_issued.with_label_values(&[
+                    algorithm.as_str(),
+                    endpoint,
+                    workspace_region,
+                    compute_region,
+                ]);
+            }
+        }
+    }
+
+    /// The text exposition, version 0.0.4.
+    pub fn render(&self) -> String {
+        let mut text = String::with_capacity(64 * 1024);
+        // Encoding into memory fails only for an empty family, which the registry does not gather.
+        let _ = TextEncoder::new().encode_utf8(&self.registry.gather(), &mut text);
+        text
+    }
+
+    fn start_at_zero(&self) {
+        for endpoint in ENDPOINTS {
+            for outcome in OUTCOMES {
+                self.token_requests.with_label_values(&[endpoint, outcome]);
+            }
+        }
+        for algorithm in SigningAlgorithm::ALL {
+            self.signing_duration.with_label_values(&[algorithm.as_str()]);
+        }
+        for result in [
+            "ok",
+            "unknown_client",
+            "bad_secret",
+            "expired",
+            "malformed",
+            "disabled",
+        ] {
+            self.client_authentications
+                .with_label_values(&["client_secret", result]);
+        }
+        for result in ["ok", "expired", "malformed", "disabled"] {
+            self.client_authentications
+                .with_label_values(&["management_token", result]);
+        }
+        for code in ["200", "304"] {
+            self.jwks_requests.with_label_values(&[code]);
+        }
+        self.audit_records.with_label_values(&["database"]);
+        // Refusals before a webservice is known, and management tokens, belong to no pair.
+        self.introduce_pair("", "");
+    }
+}
+
+fn counters(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+) -> prometheus::Result<IntCounterVec> {
+    let metric = IntCounterVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn counter(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntCounter> {
+    let metric = IntCounter::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauges(registry: &Registry, name: &str, help: &str, labels: &[&str]) -> prometheus::Result<GaugeVec> {
+    let metric = GaugeVec::new(Opts::new(name, help), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn gauge(registry: &Registry, name: &str, help: &str) -> prometheus::Result<IntGauge> {
+    let metric = IntGauge::new(name, help)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histograms(
+    registry: &Registry,
+    name: &str,
+    help: &str,
+    labels: &[&str],
+    buckets: &[f64],
+) -> prometheus::Result<HistogramVec> {
+    let metric = HistogramVec::new(HistogramOpts::new(name, help).buckets(buckets.to_vec()), labels)?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}
+
+fn histogram(registry: &Registry, name: &str, help: &str, buckets: &[f64]) -> prometheus::Result<Histogram> {
+    let metric = Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?;
+    registry.register(Box::new(metric.clone()))?;
+    Ok(metric)
+}

@@ -1,0 +1,182 @@
+//! Phase 1: who is calling. Every grant and every API route comes through here.
+
+use std::sync::Arc;
+
+use super::{Core, Refusal};
+use crate::directory::verified::VerifiedCaller;
+use crate::domain::client_secret::{self, SecretDigest};
+use crate::domain::denial::Denial;
+use crate::domain::ids::{ClientId, CredentialId, ObjectId, TenantId};
+use crate::signing::verifier::{Expected, VerifyError};
+use crate::storage::PrincipalFacts;
+
+/// Longest secret that is hashed, in bytes: ours have 54.
+const MAX_SECRET_BYTES: usize = 256;
+
+/// What a caller shows, parsed but not believed.
+#[derive(Clone, Copy)]
+pub enum Credentials<'a> {
+    ClientSecret {
+        tenant: Option<TenantId>,
+        client_id: &'a str,
+        secret: &'a str,
+    },
+    /// `Authorization: Bearer`, `None` when the header is missing.
+    ManagementToken(Option<&'a str>),
+}
+
+impl Credentials<'_> {
+    pub const fn method(&self) -> &'static str {
+        match self {
+            Self::ClientSecret { .. } => "client_secret",
+            Self::ManagementToken(_) => "management_token",
+        }
+    }
+}
+
+/// A proven caller.
+#[derive(Clone)]
+pub struct Authenticated {
+    pub facts: Arc<PrincipalFacts>,
+    pub credential_id: Option<CredentialId>,
+    pub method: &'static str,
+}
+
+impl Core {
+    /// Proves the caller, and counts the attempt.
+    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Authenticated, Refusal> {
+        let outcome = match *credentials {
+            Credentials::ClientSecret {
+                tenant,
+                client_id,
+                secret,
+            } => self.by_client_secret(tenant, client_id, secret).await,
+            Credentials::ManagementToken(token) => self.by_management_token(token).await,
+        };
+        let result = match &outcome {
+            Ok(_) => "ok",
+            Err(Refusal::Denied(denial)) => metric_result(*denial),
+            // Not an attempt that failed but one that could not be judged.
+            Err(_) => return outcome,
+        };
+        self.metrics
+            .client_authentications
+            .with_label_values(&[credentials.method(), result])
+            .inc();
+        outcome
+    }
+
+    async fn by_client_secret(
+        &self,
+        tenant: Option<TenantId>,
+        client_id: &str,
+        secret: &str,
+    ) -> Result<Authenticated, Refusal> {
+        let facts = match ClientId::parse(client_id) {
+            Ok(client_id) => self.directory.principal(client_id).await?,
+            Err(_) => None,
+        };
+        let Some(facts) = facts else {
+            // As much work as for a known client, so that time tells nothing.
+            self.pepper.matches(bounded(secret), &SecretDigest([0; 32]));
+            return Err(Refusal::Denied(Denial::UnknownClient));
+        };
+        let matched = facts
+            .secrets
+            .iter()
+            .find(|kept| self.pepper.matches(bounded(secret), &kept.digest));
+        let Some(matched) = matched else {
+            let denial = if client_secret::is_well_formed(secret) {
+                Denial::WrongSecret
+            } else {
+                Denial::MalformedSecret
+            };
+            return Err(Refusal::Denied(denial));
+        };
+        if !matched.is_live(self.clock.now()) {
+            return Err(Refusal::Denied(Denial::SecretExpired));
+        }
+        if tenant.is_some_and(|tenant| tenant != facts.principal.tenant_id) {
+            return Err(Refusal::Denied(Denial::WrongTenant));
+        }
+        if !facts.principal.enabled {
+            return Err(Refusal::Denied(Denial::PrincipalDisabled));
+        }
+        let credential_id = Some(matched.id);
+        Ok(Authenticated {
+            facts,
+            credential_id,
+            method: "client_secret",
+        })
+    }
+
+    async fn by_management_token(&self, token: Option<&str>) -> Result<Authenticated, Refusal> {
+        let token = token.ok_or(Refusal::Denied(Denial::MissingToken))?;
+        let caller = match self.verified.get(token, self.clock.now()) {
+            Some(caller) => caller,
+            None => {
+                let caller = self.verify_management_token(token).map_err(Refusal::Denied)?;
+                self.verified.remember(token, caller);
+                caller
+            }
+        };
+        // The principal is looked up every time: its disabling or deletion must not wait for the token's end.
+        let facts = self.directory.principal(caller.client_id).await?;
+        match facts {
+            Some(facts) if facts.principal.object_id == caller.object_id => {
+                if !facts.principal.enabled {
+                    return Err(Refusal::Denied(Denial::PrincipalDisabled));
+                }
+                Ok(Authenticated {
+                    facts,
+                    credential_id: None,
+                    method: "management_token",
+                })
+            }
+            _ => Err(Refusal::Denied(Denial::InvalidToken)),
+        }
+    }
+
+    fn verify_management_token(&self, token: &str) -> Result<VerifiedCaller, Denial> {
+        let issuer = self.settings.policy.issuer.as_str();
+        let expected =
+            // Our own clock minted it, so no leeway is owed.
+            Expected { issuer: Some(issuer), audience: Some(issuer), now: self.clock.now(), leeway_seconds: 0 };
+        let claims =
+            self.published
+                .load()
+                .verifier
+                .verify(token, &expected)
+                .map_err(|error| match error {
+                    VerifyError::Expired(_) => Denial::TokenExpired,
+                    _ => Denial::InvalidToken,
+                })?;
+        let object_id = ObjectId::parse(&claims.oid).map_err(|_| Denial::InvalidToken)?;
+        let client_id = ClientId::parse(&claims.client_id).map_err(|_| Denial::InvalidToken)?;
+        let expires_at = chrono::DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?;
+        Ok(VerifiedCaller {
+            object_id,
+            client_id,
+            expires_at,
+        })
+    }
+}
+
+/// Never hashes more than a secret can be; a longer text matches nothing anyway.
+fn bounded(secret: &str) -> &str {
+    if secret.len() > MAX_SECRET_BYTES {
+        ""
+    } else {
+        secret
+    }
+}
+
+const fn metric_result(denial: Denial) -> &'static str {
+    match denial {
+        Denial::UnknownClient => "unknown_client",
+        Denial::SecretExpired | Denial::TokenExpired => "expired",
+        Denial::PrincipalDisabled => "disabled",
+        Denial::MalformedSecret | Denial::MissingToken | Denial::InvalidToken => "malformed",
+        _ => "bad_secret",
+    }
+}

@@ -1,0 +1,104 @@
+//! Who may call a route of the API: a management token, and the route's action at the route's scope.
+
+use super::authenticate::{Authenticated, Credentials};
+use super::issue_token::actor;
+use super::{Core, Refusal, RequestContext};
+use crate::domain::audit::{AuditRecord, Event, Outcome};
+use crate::domain::ids::AuditRecordId;
+use crate::domain::resource::Scope;
+use crate::domain::role;
+use crate::entropy;
+
+/// A demand of a route: this action, and what shows that the caller may know of the thing at all.
+#[derive(Debug, Clone, Copy)]
+pub struct Demand {
+    pub action: &'static str,
+    /// A caller without this one is told that nothing is there.
+    pub visible_by: &'static str,
+}
+
+impl Demand {
+    pub const fn new(action: &'static str, visible_by: &'static str) -> Self {
+        Self { action, visible_by }
+    }
+}
+
+impl Core {
+    /// Proves the caller and checks the demand at the scope. A refusal is recorded before it is told.
+    pub async fn authorize_call(
+        &self,
+        bearer: Option<&str>,
+        demand: Demand,
+        scope: &Scope,
+        context: &RequestContext,
+    ) -> Result<Authenticated, Refusal> {
+        let credentials = Credentials::ManagementToken(bearer);
+        let proven = self.authenticate(&credentials).await;
+        let refusal = match &proven {
+            Ok(caller) => match self.check(caller, demand, scope) {
+                Ok(()) => return proven,
+                Err(refusal) => refusal,
+            },
+            Err(Refusal::Denied(denial)) => Refusal::Denied(*denial),
+            Err(_) => return proven,
+        };
+        let now = self.clock.now();
+        let record = AuditRecord {
+            id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &context.random.record_id)),
+            occurred_at: now,
+            event: Event::ApiCall,
+            outcome: Outcome::Refused,
+            reason: Some(reason(&refusal)),
+            actor: actor(proven.as_ref().ok(), &credentials),
+            resource: Some(scope.to_string()),
+            token: None,
+            detail: Some(demand.action.to_owned()),
+            request: self.request_facts(context),
+            latency_micros: i64::try_from(context.started.elapsed().as_micros()).unwrap_or(i64::MAX),
+        };
+        self.recorder.record(record).await?;
+        Err(refusal)
+    }
+
+    /// Whether the caller holds the action at the scope.
+    pub fn allows(&self, caller: &Authenticated, action: &str, scope: &Scope) -> bool {
+        let roles = self.directory.roles();
+        self.same_tenant(caller, scope)
+            && role::is_allowed(
+                &caller.facts.assignments,
+                |id| roles.get(&id),
+                action,
+                scope.key(),
+            )
+    }
+
+    fn check(&self, caller: &Authenticated, demand: Demand, scope: &Scope) -> Result<(), Refusal> {
+        if self.allows(caller, demand.action, scope) {
+            Ok(())
+        } else if self.allows(caller, demand.visible_by, scope) {
+            Err(Refusal::Forbidden(demand.action))
+        } else {
+            Err(Refusal::NotFound)
+        }
+    }
+
+    /// No role reaches into another tenant, not even one at the root.
+    fn same_tenant(&self, caller: &Authenticated, scope: &Scope) -> bool {
+        let Some(subscription) = scope.subscription() else {
+            return true;
+        };
+        let hierarchy = self.directory.hierarchy();
+        hierarchy
+            .subscriptions
+            .get(&subscription.to_ascii_lowercase())
+            .is_some_and(|found| found.tenant_id == caller.facts.principal.tenant_id)
+    }
+}
+
+fn reason(refusal: &Refusal) -> &'static str {
+    match refusal {
+        Refusal::Denied(denial) => denial.reason(),
+        Refusal::Forbidden(_) => "no_role_for_action",
+        _ => "no_role",
+    }
+}

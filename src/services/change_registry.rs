@@ -1,0 +1,146 @@
+//! Every change of the registry: mutations and their audit records in one transaction, then the memory of them dropped.
+
+use super::authenticate::Authenticated;
+use super::{Core, Refusal, RequestContext};
+use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
+use crate::domain::ids::AuditRecordId;
+use crate::entropy;
+use crate::storage::{Mutation, Page};
+
+/// Most webservices that one forced deletion of a workspace takes along.
+const MOST_DELETED: u32 = 10_000;
+
+impl Core {
+    /// Commits changes made by a caller of the API. When this returns, the next request sees them.
+    pub async fn change(
+        &self,
+        caller: &Authenticated,
+        mutations: &[Mutation],
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let principal = &caller.facts.principal;
+        let actor = Actor {
+            object_id: Some(principal.object_id),
+            client_id: Some(principal.client_id),
+            tenant_id: Some(principal.tenant_id),
+            credential_id: caller.credential_id,
+            method: Some(caller.method),
+        };
+        self.change_as(&actor, mutations, context).await
+    }
+
+    /// Commits changes made by whoever holds the command line.
+    pub async fn change_as(
+        &self,
+        actor: &Actor,
+        mutations: &[Mutation],
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let now = self.clock.now();
+        let facts = self.request_facts(context);
+        let latency_micros = i64::try_from(context.started.elapsed().as_micros()).unwrap_or(i64::MAX);
+        let records: Vec<AuditRecord> = mutations
+            .iter()
+            .map(|mutation| {
+                let (resource, detail) = describe(mutation);
+                let random = entropy::bytes(self.entropy.as_ref());
+                AuditRecord {
+                    id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &random)),
+                    occurred_at: now,
+                    event: Event::Change,
+                    outcome: Outcome::Done,
+                    reason: None,
+                    actor: actor.clone(),
+                    resource: Some(resource),
+                    token: None,
+                    detail: Some(detail),
+                    request: facts.clone(),
+                    latency_micros,
+                }
+            })
+            .collect();
+        let changes = self.store.commit(mutations, &records).await?;
+        self.directory.forget(&changes).await?;
+        Ok(())
+    }
+
+    /// Deletes a workspace. With webservices in it this is refused unless `with_webservices` asks for it.
+    pub async fn delete_workspace(
+        &self,
+        caller: &Authenticated,
+        id: &crate::domain::resource::WorkspaceId,
+        with_webservices: bool,
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
+        let page = Page {
+            after: "",
+            limit: MOST_DELETED,
+        };
+        let webservices = self.store.webservices(&id.key(), page).await?;
+        if !webservices.is_empty() && !with_webservices {
+            return Err(Refusal::Conflict(format!(
+                "the workspace has {} webservice(s): delete them first, or ask for `?forceToPurge=true`",
+                webservices.len()
+            )));
+        }
+        let mut mutations: Vec<Mutation> = webservices
+            .into_iter()
+            .map(|webservice| Mutation::DeleteWebservice(webservice.id))
+            .collect();
+        mutations.push(Mutation::DeleteWorkspace(id.clone()));
+        self.change(caller, &mutations, context).await
+    }
+}
+
+/// What a mutation touches, and how, in one line without secrets.
+pub fn describe(mutation: &Mutation) -> (String, String) {
+    let (resource, verb) = match mutation {
+        Mutation::PutTenant(tenant) => (
+            format!("tenant {}", tenant.id),
+            format!("put `{}`", tenant.display_name),
+        ),
+        Mutation::DeleteTenant(id) => (format!("tenant {id}"), "delete".to_owned()),
+        Mutation::PutSubscription(put) => (
+            format!("/subscriptions/{}", put.id),
+            format!("put in tenant {}", put.tenant_id),
+        ),
+        Mutation::DeleteSubscription(id) => (format!("/subscriptions/{id}"), "delete".to_owned()),
+        Mutation::PutWorkspace(put) => (put.id.to_string(), format!("put home_region={}", put.home_region)),
+        Mutation::DeleteWorkspace(id) => (id.to_string(), "delete".to_owned()),
+        Mutation::PutWebservice(put) => (
+            put.id.to_string(),
+            format!(
+                "put compute={}/{} auth_mode={}",
+                put.compute_type, put.compute_region, put.auth_mode
+            ),
+        ),
+        Mutation::DeleteWebservice(id) => (id.to_string(), "delete".to_owned()),
+        Mutation::PutPrincipal(put) => (
+            format!("principal {}", put.object_id),
+            format!("put client_id={} enabled={}", put.client_id, put.enabled),
+        ),
+        Mutation::DeletePrincipal(id) => (format!("principal {id}"), "delete".to_owned()),
+        Mutation::AddSecret(secret) => (
+            format!("principal {}", secret.object_id),
+            format!("add secret {} until {}", secret.id, secret.expires_at),
+        ),
+        Mutation::RemoveSecret(object_id, id) => {
+            (format!("principal {object_id}"), format!("remove secret {id}"))
+        }
+        Mutation::PutRole(role) => (format!("role {}", role.id), format!("put `{}`", role.name)),
+        Mutation::DeleteRole(id) => (format!("role {id}"), "delete".to_owned()),
+        Mutation::PutAssignment(put) => (
+            put.scope.to_string(),
+            format!(
+                "assign role {} to principal {} as {}",
+                put.role_id, put.object_id, put.id
+            ),
+        ),
+        Mutation::DeleteAssignment(id) => (format!("role assignment {id}"), "delete".to_owned()),
+        Mutation::CreateSigningKey(row) => (format!("signing key {}", row.key.kid), "create".to_owned()),
+        Mutation::DestroySigningKey(kid) => {
+            (format!("signing key {kid}"), "destroy private bytes".to_owned())
+        }
+    };
+    (resource, verb)
+}

@@ -1,0 +1,173 @@
+//! The use cases, a verb a file. They take parsed values, so each runs in a test without HTTP.
+
+pub mod authenticate;
+pub mod authorize_call;
+pub mod change_registry;
+pub mod client_secrets;
+pub mod issue_token;
+pub mod publish_keys;
+pub mod registry_file;
+pub mod rotate_signing_keys;
+
+use std::net::IpAddr;
+use std::sync::Arc;
+use std::time::Instant;
+
+use arc_swap::ArcSwap;
+
+use crate::audit::{NotRecorded, Recorder};
+use crate::clock::Clock;
+use crate::directory::Directory;
+use crate::directory::verified::VerifiedTokens;
+use crate::domain::audit::RequestFacts;
+use crate::domain::denial::Denial;
+use crate::domain::issuance::Policy;
+use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
+use crate::entropy::Entropy;
+use crate::metrics::Metrics;
+use crate::signing::sealing::{KekList, Pepper};
+use crate::signing::signer::KeyRing;
+use crate::storage::{StorageError, Store};
+
+/// What the operator decided.
+pub struct Settings {
+    pub policy: Policy,
+    pub keys: KeyPolicy,
+    pub algorithm: SigningAlgorithm,
+    /// Audiences for which a management token is given, without trailing slashes; the issuer is always one.
+    pub management_audiences: Vec<String>,
+}
+
+/// Everything the use cases share.
+pub struct Core {
+    pub settings: Settings,
+    pub store: Arc<dyn Store>,
+    pub directory: Directory,
+    pub verified: VerifiedTokens,
+    pub recorder: Recorder,
+    pub metrics: Arc<Metrics>,
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+    pub pepper: Pepper,
+    pub keks: KekList,
+    pub key_ring: ArcSwap<KeyRing>,
+    pub published: ArcSwap<publish_keys::Published>,
+}
+
+/// Which door a request came through; a label and an audit column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Endpoint {
+    OAuth,
+    V1,
+    V2,
+    /// Registry, roles and principals.
+    Api,
+    CommandLine,
+}
+
+impl Endpoint {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::OAuth => "oauth",
+            Self::V1 => "v1",
+            Self::V2 => "v2",
+            Self::Api => "api",
+            Self::CommandLine => "command_line",
+        }
+    }
+}
+
+/// Who and where, for the audit; and the request's random bytes, drawn in one call.
+#[derive(Debug, Clone)]
+pub struct RequestContext {
+    pub endpoint: Endpoint,
+    pub address: Option<IpAddr>,
+    pub request_id: String,
+    pub trace_id: Option<String>,
+    pub started: Instant,
+    pub random: RequestRandom,
+}
+
+/// 34 random bytes and where they go.
+#[derive(Debug, Clone, Copy)]
+pub struct RequestRandom {
+    pub token_id: [u8; 16],
+    pub refresh_spread: [u8; 8],
+    pub record_id: [u8; 10],
+}
+
+/// Why a use case did not do what was asked.
+#[derive(Debug, thiserror::Error)]
+pub enum Refusal {
+    #[error("refused: {}", .0.reason())]
+    Denied(Denial),
+    /// The caller may not take this action on something that it may see.
+    #[error("the action `{0}` is not granted")]
+    Forbidden(&'static str),
+    /// No such thing, or nothing that this caller may see.
+    #[error("not found")]
+    NotFound,
+    /// The request contradicts a rule or what is registered; the text is for the caller.
+    #[error("{0}")]
+    Invalid(String),
+    #[error("{0}")]
+    Conflict(String),
+    /// The service's own trouble: the same request may succeed later.
+    #[error("{0}")]
+    Unavailable(String),
+}
+
+impl From<StorageError> for Refusal {
+    fn from(error: StorageError) -> Self {
+        match error {
+            StorageError::Conflict(what) => Self::Conflict(what),
+            other => Self::Unavailable(other.to_string()),
+        }
+    }
+}
+
+impl From<NotRecorded> for Refusal {
+    fn from(error: NotRecorded) -> Self {
+        Self::Unavailable(error.to_string())
+    }
+}
+
+impl Core {
+    /// What the audit keeps of a request.
+    pub fn request_facts(&self, context: &RequestContext) -> RequestFacts {
+        RequestFacts {
+            endpoint: context.endpoint.as_str(),
+            region: self.settings.policy.region.to_string(),
+            address: context.address,
+            request_id: context.request_id.clone(),
+            trace_id: context.trace_id.clone(),
+        }
+    }
+
+    /// A context for a request that did not come over HTTP.
+    pub fn local_context(&self) -> RequestContext {
+        RequestContext {
+            endpoint: Endpoint::CommandLine,
+            address: None,
+            request_id: crate::entropy::random_uuid(self.entropy.as_ref())
+                .simple()
+                .to_string(),
+            trace_id: None,
+            started: Instant::now(),
+            random: self.draw(),
+        }
+    }
+
+    /// Draws a request's random bytes.
+    pub fn draw(&self) -> RequestRandom {
+        let bytes = crate::entropy::bytes::<34>(self.entropy.as_ref());
+        let (token_id, rest) = bytes.split_first_chunk().unwrap_or((&[0; 16], &[]));
+        let (refresh_spread, rest) = rest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let record_id = rest.first_chunk().unwrap_or(&[0; 10]);
+        RequestRandom {
+            token_id: *token_id,
+            refresh_spread: *refresh_spread,
+            record_id: *record_id,
+        }
+    }
+}

@@ -1,0 +1,123 @@
+//! Public keys on the wire: JWK and JWK Set (RFC 7517).
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use serde::{Deserialize, Serialize};
+
+/// A public key with every member that some validator insists on: `kty`, `kid`, `use`, `alg`.
+///
+/// `region` and `iss` tell which region signs with it (ours; validators ignore them).
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PublicJwk {
+    pub kty: String,
+    pub kid: String,
+    #[serde(rename = "use")]
+    pub usage: String,
+    pub alg: String,
+    #[serde(flatten)]
+    pub members: KeyMembers,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub region: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub iss: Option<String>,
+}
+
+/// The members that are the key itself, base64url.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum KeyMembers {
+    Ec { crv: String, x: String, y: String },
+    Rsa { n: String, e: String },
+    Okp { crv: String, x: String },
+}
+
+/// A JWK Set.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct JwkSet {
+    pub keys: Vec<PublicJwk>,
+}
+
+impl PublicJwk {
+    /// From an uncompressed point: 0x04, 32 bytes of x, 32 bytes of y.
+    pub fn p256(point: &[u8]) -> Self {
+        let (x, y) = point
+            .get(1..)
+            .unwrap_or_default()
+            .split_at_checked(32)
+            .unwrap_or_default();
+        let members = KeyMembers::Ec {
+            crv: "P-256".to_owned(),
+            x: encode(x),
+            y: encode(y),
+        };
+        Self::new("EC", "ES256", members)
+    }
+
+    pub fn ed25519(public: &[u8]) -> Self {
+        Self::new(
+            "OKP",
+            "EdDSA",
+            KeyMembers::Okp {
+                crv: "Ed25519".to_owned(),
+                x: encode(public),
+            },
+        )
+    }
+
+    /// From big-endian modulus and exponent.
+    pub fn rsa(n: &[u8], e: &[u8]) -> Self {
+        Self::new(
+            "RSA",
+            "RS256",
+            KeyMembers::Rsa {
+                n: encode(n),
+                e: encode(e),
+            },
+        )
+    }
+
+    fn new(kty: &str, alg: &str, members: KeyMembers) -> Self {
+        Self {
+            kid: thumbprint(kty, &members),
+            kty: kty.to_owned(),
+            usage: "sig".to_owned(),
+            alg: alg.to_owned(),
+            members,
+            region: None,
+            iss: None,
+        }
+    }
+}
+
+/// RFC 7638, section 3: SHA-256 over the required members in lexicographic order.
+fn thumbprint(kty: &str, members: &KeyMembers) -> String {
+    let canonical = match members {
+        KeyMembers::Ec { crv, x, y } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#),
+        KeyMembers::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"{kty}","n":"{n}"}}"#),
+        KeyMembers::Okp { crv, x } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
+    };
+    encode(ring::digest::digest(&ring::digest::SHA256, canonical.as_bytes()).as_ref())
+}
+
+fn encode(bytes: &[u8]) -> String {
+    URL_SAFE_NO_PAD.encode(bytes)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_thumbprint_of_rfc_7638_is_reproduced() {
+        // RFC 7638, section 3.1.
+        let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
+        let members = KeyMembers::Rsa {
+            n: n.to_owned(),
+            e: "AQAB".to_owned(),
+        };
+        assert_eq!(
+            thumbprint("RSA", &members),
+            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
+        );
+    }
+}

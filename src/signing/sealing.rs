@@ -1,0 +1,276 @@
+//! Secrets at rest: envelope encryption of private keys under the KEK, digests of client secrets under the pepper.
+//!
+//! A private key is sealed under a data key of its own, and that under the KEK, so that a new KEK re-wraps 32 bytes
+//! a row. The additional data bind kid, region, algorithm and generation: a row moved to another place can't be opened.
+
+use base64::Engine as _;
+use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
+use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use ring::{digest, hmac};
+use zeroize::Zeroizing;
+
+use crate::domain::client_secret::SecretDigest;
+use crate::domain::signing_key::SigningKey;
+use crate::entropy::{self, Entropy};
+use crate::storage::SealedPrivate;
+
+/// Bytes in a KEK, a pepper and a data key.
+pub const KEY_BYTES: usize = 32;
+
+/// Why something can't be sealed or opened. Holds no key material.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum SealingError {
+    #[error(
+        "{0} must be exactly 32 random bytes in base64url (43 characters): make one with `head -c 32 /dev/urandom | basenc --base64url`"
+    )]
+    Malformed(&'static str),
+    #[error(
+        "the signing key {kid} is sealed under KEK {sealed_under}, but the configured KEKs are {configured}: start with the KEK that sealed it"
+    )]
+    NoSuchKek {
+        kid: String,
+        sealed_under: String,
+        configured: String,
+    },
+    #[error("the signing key {0} can't be opened: its row was altered, moved, or belongs to another region")]
+    Broken(String),
+}
+
+/// Parses 32 bytes from base64url, with or without padding.
+pub fn parse_key(name: &'static str, text: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealingError> {
+    let text = text.trim();
+    let bytes = URL_SAFE_NO_PAD
+        .decode(text)
+        .or_else(|_| URL_SAFE.decode(text))
+        .map(Zeroizing::new);
+    let bytes = bytes.map_err(|_| SealingError::Malformed(name))?;
+    let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| SealingError::Malformed(name))?;
+    Ok(Zeroizing::new(key))
+}
+
+/// A key-encryption key with the id under which rows name it.
+struct Kek {
+    id: [u8; 8],
+    key: LessSafeKey,
+}
+
+/// The configured KEKs: the first seals, all of them open.
+pub struct KekList(Vec<Kek>);
+
+impl KekList {
+    /// `keys` is not empty; the first is the primary.
+    pub fn new(primary: &[u8; KEY_BYTES], others: &[Zeroizing<[u8; KEY_BYTES]>]) -> Self {
+        let kek = |bytes: &[u8; KEY_BYTES]| Kek {
+            id: key_id(b"kek-id", bytes),
+            key: aead_key(bytes),
+        };
+        Self(
+            std::iter::once(kek(primary))
+                .chain(others.iter().map(|bytes| kek(bytes)))
+                .collect(),
+        )
+    }
+
+    /// Id of the KEK that seals: first 8 bytes of SHA-256("kek-id" || KEK).
+    pub fn primary_id(&self) -> [u8; 8] {
+        self.0.first().map(|kek| kek.id).unwrap_or_default()
+    }
+
+    /// Seals PKCS#8 DER for the row of this key.
+    pub fn seal(
+        &self,
+        key: &SigningKey,
+        private: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<SealedPrivate, SealingError> {
+        let broken = || SealingError::Broken(key.kid.clone());
+        let kek = self.0.first().ok_or_else(broken)?;
+        let data_key = Zeroizing::new(entropy::bytes::<KEY_BYTES>(entropy));
+        Ok(SealedPrivate {
+            private: seal(&aead_key(&data_key), &row_aad(key), private, entropy).ok_or_else(broken)?,
+            data_key: seal(&kek.key, &kek_aad(&kek.id, key), data_key.as_slice(), entropy)
+                .ok_or_else(broken)?,
+        })
+    }
+
+    /// Opens a row's private bytes.
+    pub fn open(
+        &self,
+        key: &SigningKey,
+        kek_id: [u8; 8],
+        sealed: &SealedPrivate,
+    ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+        let Some(kek) = self.0.iter().find(|kek| kek.id == kek_id) else {
+            let configured: Vec<String> = self.0.iter().map(|kek| hex(&kek.id)).collect();
+            return Err(SealingError::NoSuchKek {
+                kid: key.kid.clone(),
+                sealed_under: hex(&kek_id),
+                configured: configured.join(", "),
+            });
+        };
+        let broken = || SealingError::Broken(key.kid.clone());
+        let data_key = open(&kek.key, &kek_aad(&kek.id, key), &sealed.data_key).ok_or_else(broken)?;
+        let data_key =
+            Zeroizing::new(<[u8; KEY_BYTES]>::try_from(data_key.as_slice()).map_err(|_| broken())?);
+        open(&aead_key(&data_key), &row_aad(key), &sealed.private).ok_or_else(broken)
+    }
+}
+
+/// The key under which client secrets are digested.
+pub struct Pepper {
+    id: [u8; 8],
+    key: hmac::Key,
+}
+
+impl Pepper {
+    pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
+        Self {
+            id: key_id(b"pepper-id", bytes),
+            key: hmac::Key::new(hmac::HMAC_SHA256, bytes),
+        }
+    }
+
+    /// Tells two peppers apart without telling either.
+    pub fn id(&self) -> [u8; 8] {
+        self.id
+    }
+
+    pub fn digest(&self, secret: &str) -> SecretDigest {
+        let tag = hmac::sign(&self.key, secret.as_bytes());
+        // HMAC-SHA-256 has 32 bytes.
+        SecretDigest(<[u8; 32]>::try_from(tag.as_ref()).unwrap_or_default())
+    }
+
+    /// Compares in constant time.
+    pub fn matches(&self, secret: &str, digest: &SecretDigest) -> bool {
+        hmac::verify(&self.key, secret.as_bytes(), &digest.0).is_ok()
+    }
+}
+
+/// Eight bytes as text.
+pub fn hex(bytes: &[u8; 8]) -> String {
+    format!("{:016x}", u64::from_be_bytes(*bytes))
+}
+
+fn key_id(label: &[u8], key: &[u8; KEY_BYTES]) -> [u8; 8] {
+    let mut context = digest::Context::new(&digest::SHA256);
+    context.update(label);
+    context.update(key);
+    context
+        .finish()
+        .as_ref()
+        .first_chunk::<8>()
+        .copied()
+        .unwrap_or_default()
+}
+
+#[allow(clippy::expect_used)]
+fn aead_key(bytes: &[u8; KEY_BYTES]) -> LessSafeKey {
+    // AES-256 takes exactly the 32 bytes that the type holds.
+    LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).expect("32 bytes are an AES-256 key"))
+}
+
+fn row_aad(key: &SigningKey) -> String {
+    format!(
+        "v1|{}|{}|{}|{}",
+        key.kid,
+        key.region,
+        key.algorithm.as_str(),
+        key.generation
+    )
+}
+
+fn kek_aad(kek_id: &[u8; 8], key: &SigningKey) -> String {
+    format!("v1|{}|{}", hex(kek_id), key.kid)
+}
+
+/// nonce || ciphertext || tag, with a fresh random nonce: each data key seals one value, a KEK a few thousand.
+fn seal(key: &LessSafeKey, aad: &str, plain: &[u8], entropy: &dyn Entropy) -> Option<Vec<u8>> {
+    let nonce = entropy::bytes::<NONCE_LEN>(entropy);
+    let mut body = plain.to_vec();
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
+        .ok()?;
+    let mut sealed = nonce.to_vec();
+    sealed.append(&mut body);
+    Some(sealed)
+}
+
+fn open(key: &LessSafeKey, aad: &str, sealed: &[u8]) -> Option<Zeroizing<Vec<u8>>> {
+    let (nonce, body) = sealed.split_at_checked(NONCE_LEN)?;
+    let mut body = Zeroizing::new(body.to_vec());
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let plain = key.open_in_place(nonce, Aad::from(aad), &mut body).ok()?.len();
+    body.truncate(plain);
+    Some(body)
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::DateTime;
+
+    use super::*;
+    use crate::domain::region::Region;
+    use crate::domain::signing_key::{KeyLife, SigningAlgorithm};
+    use crate::entropy::SeededEntropy;
+
+    fn row(generation: i64) -> SigningKey {
+        let life = KeyLife {
+            published_at: DateTime::UNIX_EPOCH,
+            sign_from: DateTime::UNIX_EPOCH,
+            sign_until: DateTime::UNIX_EPOCH,
+            remove_at: DateTime::UNIX_EPOCH,
+            revoked_at: None,
+        };
+        let region = Region::parse("local").expect("lawful");
+        SigningKey {
+            kid: "kid".to_owned(),
+            region,
+            generation,
+            algorithm: SigningAlgorithm::Es256,
+            life,
+        }
+    }
+
+    #[test]
+    fn only_the_same_row_under_the_same_kek_opens() -> Result<(), SealingError> {
+        let entropy = SeededEntropy::default();
+        let keks = KekList::new(&[1; 32], &[]);
+        let sealed = keks.seal(&row(1), b"private", &entropy)?;
+        assert_eq!(
+            keks.open(&row(1), keks.primary_id(), &sealed)?.as_slice(),
+            b"private"
+        );
+        assert!(matches!(
+            keks.open(&row(2), keks.primary_id(), &sealed),
+            Err(SealingError::Broken(_))
+        ));
+        let other = KekList::new(&[2; 32], &[]);
+        assert!(matches!(
+            other.open(&row(1), keks.primary_id(), &sealed),
+            Err(SealingError::NoSuchKek { .. })
+        ));
+        let both = KekList::new(&[2; 32], &[Zeroizing::new([1; 32])]);
+        assert_eq!(
+            both.open(&row(1), keks.primary_id(), &sealed)?.as_slice(),
+            b"private"
+        );
+        let mut altered = sealed.clone();
+        altered.private[20] ^= 1;
+        assert!(keks.open(&row(1), keks.primary_id(), &altered).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn keys_are_exactly_32_bytes() {
+        assert!(parse_key("kek", &URL_SAFE_NO_PAD.encode([7; 32])).is_ok());
+        assert!(parse_key("kek", &format!("{}\n", URL_SAFE.encode([7; 32]))).is_ok());
+        for text in [
+            "",
+            "short",
+            &URL_SAFE_NO_PAD.encode([7; 31]),
+            &URL_SAFE_NO_PAD.encode([7; 33]),
+        ] {
+            assert!(parse_key("kek", text).is_err());
+        }
+    }
+}

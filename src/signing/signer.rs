@@ -1,0 +1,149 @@
+//! The keys this process can sign with and those it publishes, as one snapshot.
+
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{EncodingKey, Header};
+use serde::Serialize;
+
+use super::jwks::PublicJwk;
+use super::key_pair::{KeyError, KeyPair};
+use super::provider::{KeptKey, library_algorithm};
+use super::sealing::{KekList, SealingError};
+use crate::domain::claims::TOKEN_TYPE;
+use crate::domain::region::Region;
+use crate::domain::signing_key::{KeyState, SigningKey};
+use crate::storage::StoredSigningKey;
+
+/// Why the key ring can't be loaded.
+#[derive(Debug, thiserror::Error)]
+pub enum LoadError {
+    #[error(transparent)]
+    Sealing(#[from] SealingError),
+    #[error("signing key {0}: {1}")]
+    Key(String, KeyError),
+    #[error("signing key {0}: its public half in the database is not that of its private half")]
+    Swapped(String),
+    #[error("signing key {0}: its stored public JWK can't be read")]
+    BadJwk(String),
+}
+
+/// The token could not be signed.
+#[derive(Debug, thiserror::Error)]
+#[error("signing failed: {0}")]
+pub struct SignError(#[from] jsonwebtoken::errors::Error);
+
+/// A key with its public half and, when it is this region's and not gone, what signs with it.
+pub struct LoadedKey {
+    pub key: SigningKey,
+    pub jwk: PublicJwk,
+    signing: Option<Signing>,
+}
+
+struct Signing {
+    header: Header,
+    encoding_key: EncodingKey,
+    /// Keeps the private key in memory for as long as the snapshot lives.
+    _kept: KeptKey,
+}
+
+/// All keys as read from the database at one instant.
+pub struct KeyRing {
+    keys: Vec<LoadedKey>,
+    pub read_at: DateTime<Utc>,
+}
+
+impl KeyRing {
+    /// Opens and checks every key; one bad row refuses them all.
+    pub fn load(
+        stored: &[StoredSigningKey],
+        region: &Region,
+        keks: &KekList,
+        read_at: DateTime<Utc>,
+    ) -> Result<Self, LoadError> {
+        let keys = stored
+            .iter()
+            .map(|row| load_key(row, region, keks))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { keys, read_at })
+    }
+
+    /// The key that signs now.
+    pub fn active(&self, now: DateTime<Utc>) -> Option<&LoadedKey> {
+        self.keys
+            .iter()
+            .rev()
+            .find(|loaded| loaded.signing.is_some() && loaded.key.life.state(now) == KeyState::Active)
+    }
+
+    /// The keys that the JWKS shows now; those of the active key's algorithm first, since some validators stop at
+    /// the first key of another family.
+    pub fn published(&self, now: DateTime<Utc>) -> Vec<&LoadedKey> {
+        let first = self.active(now).map(|loaded| loaded.key.algorithm);
+        let mut published: Vec<_> = self
+            .keys
+            .iter()
+            .filter(|loaded| loaded.key.life.state(now).is_published())
+            .collect();
+        published.sort_by_key(|loaded| {
+            (
+                Some(loaded.key.algorithm) != first,
+                std::cmp::Reverse(loaded.key.generation),
+            )
+        });
+        published
+    }
+
+    pub fn keys(&self) -> &[LoadedKey] {
+        &self.keys
+    }
+}
+
+impl LoadedKey {
+    /// A JWS in compact form (RFC 7515, section 3.1) with exactly `alg`, `kid` and `typ` in its header.
+    pub fn sign(&self, claims: &impl Serialize) -> Result<String, SignError> {
+        let Some(signing) = &self.signing else {
+            return Err(SignError(
+                jsonwebtoken::errors::ErrorKind::InvalidKeyFormat.into(),
+            ));
+        };
+        Ok(jsonwebtoken::encode(
+            &signing.header,
+            claims,
+            &signing.encoding_key,
+        )?)
+    }
+}
+
+fn load_key(row: &StoredSigningKey, region: &Region, keks: &KekList) -> Result<LoadedKey, LoadError> {
+    let kid = || row.key.kid.clone();
+    let jwk: PublicJwk = serde_json::from_str(&row.public_jwk).map_err(|_| LoadError::BadJwk(kid()))?;
+    if jwk.kid != row.key.kid {
+        return Err(LoadError::Swapped(kid()));
+    }
+    let signing = match &row.private {
+        // Another region's private keys are not this process's to open.
+        Some(sealed) if row.key.region == *region => {
+            let der = keks.open(&row.key, row.kek_id, sealed)?;
+            let pair =
+                KeyPair::from_pkcs8(row.key.algorithm, &der).map_err(|error| LoadError::Key(kid(), error))?;
+            // A swapped public half would make every gateway refuse, or trust, the wrong tokens.
+            if pair.public_jwk().members != jwk.members {
+                return Err(LoadError::Swapped(kid()));
+            }
+            let kept = KeptKey::keep(pair);
+            let mut header = Header::new(library_algorithm(row.key.algorithm));
+            header.typ = Some(TOKEN_TYPE.to_owned());
+            header.kid = Some(kid());
+            Some(Signing {
+                header,
+                encoding_key: kept.encoding_key(),
+                _kept: kept,
+            })
+        }
+        _ => None,
+    };
+    Ok(LoadedKey {
+        key: row.key.clone(),
+        jwk,
+        signing,
+    })
+}

@@ -1,0 +1,233 @@
+//! The strict verifier of tokens, in front of the library.
+//!
+//! It takes what this service mints and nothing wider: three parts of strict base64url, a header of exactly `alg`,
+//! `kid` and `typ`, the algorithm decided by the key alone (RFC 8725, section 3.1), typed claims without doubles.
+
+use std::collections::HashMap;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use chrono::{DateTime, Utc};
+use jsonwebtoken::{Algorithm, DecodingKey};
+use serde::Deserialize;
+
+use super::jwks::{JwkSet, KeyMembers, PublicJwk};
+use crate::domain::claims::{ReadClaims, TOKEN_TYPE};
+
+/// Longest token that is looked at, in bytes.
+pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
+/// Most keys in a JWK Set.
+const MAX_KEYS: usize = 100;
+
+/// Why a token is refused. For operators and `wsts verify`; remote callers learn only that it is invalid.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum VerifyError {
+    #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
+    TooLong,
+    #[error("the token is not three dot-separated parts")]
+    NotThreeParts,
+    #[error("the {0} is not strict base64url")]
+    Base64(&'static str),
+    #[error("the header is not exactly alg, kid and typ: {0}")]
+    Header(String),
+    #[error("typ is `{0}`, not `{TOKEN_TYPE}`")]
+    Type(String),
+    #[error("no key of the JWKS has kid `{0}`")]
+    UnknownKid(String),
+    #[error("the token says alg `{token}`, but its key is for `{key}`")]
+    Algorithm { token: String, key: String },
+    #[error("the signature is wrong")]
+    Signature,
+    #[error("the claims can't be read: {0}")]
+    Claims(String),
+    #[error("iss is `{found}`, not `{expected}`")]
+    Issuer { found: String, expected: String },
+    #[error("aud is `{found}`, not `{expected}`")]
+    Audience { found: String, expected: String },
+    #[error("the token expired at {0}")]
+    Expired(DateTime<Utc>),
+    #[error("the token is not valid before {0}")]
+    NotYet(DateTime<Utc>),
+}
+
+/// Why a JWK Set is refused.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+pub enum JwksError {
+    #[error("this is not a JWK Set: {0}")]
+    Malformed(String),
+    #[error("the JWK Set holds {0} keys; 1 to {MAX_KEYS} are taken")]
+    Count(usize),
+    #[error("two keys have kid `{0}`")]
+    DoubledKid(String),
+    #[error("key `{0}`: {1}")]
+    Key(String, &'static str),
+}
+
+/// What a token must say.
+#[derive(Debug, Clone, Copy)]
+pub struct Expected<'a> {
+    /// Not checked when absent (`wsts verify` without `--issuer`).
+    pub issuer: Option<&'a str>,
+    pub audience: Option<&'a str>,
+    pub now: DateTime<Utc>,
+    /// Clock error granted, in seconds.
+    pub leeway_seconds: i64,
+}
+
+struct PublicKey {
+    algorithm: Algorithm,
+    name: &'static str,
+    key: DecodingKey,
+}
+
+/// Public keys by kid.
+#[derive(Default)]
+pub struct KeySet(HashMap<String, PublicKey>);
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct StrictHeader {
+    alg: String,
+    kid: String,
+    typ: String,
+}
+
+impl KeySet {
+    /// Parses a JWK Set; one unlawful key refuses it whole.
+    pub fn parse(json: &str) -> Result<Self, JwksError> {
+        let set: JwkSet =
+            serde_json::from_str(json).map_err(|error| JwksError::Malformed(error.to_string()))?;
+        Self::from_jwks(&set.keys)
+    }
+
+    pub fn from_jwks(jwks: &[PublicJwk]) -> Result<Self, JwksError> {
+        if !(1..=MAX_KEYS).contains(&jwks.len()) {
+            return Err(JwksError::Count(jwks.len()));
+        }
+        let mut keys = HashMap::with_capacity(jwks.len());
+        for jwk in jwks {
+            let key = public_key(jwk).map_err(|what| JwksError::Key(jwk.kid.clone(), what))?;
+            if keys.insert(jwk.kid.clone(), key).is_some() {
+                return Err(JwksError::DoubledKid(jwk.kid.clone()));
+            }
+        }
+        Ok(Self(keys))
+    }
+
+    /// Verifies a token of this service.
+    pub fn verify(&self, token: &str, expected: &Expected<'_>) -> Result<ReadClaims, VerifyError> {
+        if token.len() > MAX_TOKEN_BYTES {
+            return Err(VerifyError::TooLong);
+        }
+        let mut parts = token.split('.');
+        let (Some(header), Some(payload), Some(signature), None) =
+            (parts.next(), parts.next(), parts.next(), parts.next())
+        else {
+            return Err(VerifyError::NotThreeParts);
+        };
+        let header: StrictHeader = serde_json::from_slice(&decode("header", header)?)
+            .map_err(|error| VerifyError::Header(error.to_string()))?;
+        if header.typ != TOKEN_TYPE {
+            return Err(VerifyError::Type(header.typ));
+        }
+        let key = self
+            .0
+            .get(&header.kid)
+            .ok_or(VerifyError::UnknownKid(header.kid))?;
+        if header.alg != key.name {
+            return Err(VerifyError::Algorithm {
+                token: header.alg,
+                key: key.name.to_owned(),
+            });
+        }
+        // The library decodes the signature once more; ours comes first because it is the strict one.
+        decode("signature", signature)?;
+        let signed = token.get(..token.len() - signature.len() - 1).unwrap_or_default();
+        match jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, key.algorithm) {
+            Ok(true) => {}
+            Ok(false) | Err(_) => return Err(VerifyError::Signature),
+        }
+        let claims: ReadClaims = serde_json::from_slice(&decode("payload", payload)?)
+            .map_err(|error| VerifyError::Claims(error.to_string()))?;
+        check(&claims, expected)?;
+        Ok(claims)
+    }
+}
+
+fn check(claims: &ReadClaims, expected: &Expected<'_>) -> Result<(), VerifyError> {
+    if let Some(issuer) = expected.issuer.filter(|issuer| *issuer != claims.iss) {
+        return Err(VerifyError::Issuer {
+            found: claims.iss.clone(),
+            expected: issuer.to_owned(),
+        });
+    }
+    if let Some(audience) = expected.audience.filter(|audience| *audience != claims.aud) {
+        return Err(VerifyError::Audience {
+            found: claims.aud.clone(),
+            expected: audience.to_owned(),
+        });
+    }
+    let now = expected.now.timestamp();
+    let instant = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::UNIX_EPOCH);
+    if claims.exp.saturating_add(expected.leeway_seconds) <= now {
+        return Err(VerifyError::Expired(instant(claims.exp)));
+    }
+    if claims.nbf.max(claims.iat).saturating_sub(expected.leeway_seconds) > now {
+        return Err(VerifyError::NotYet(instant(claims.nbf.max(claims.iat))));
+    }
+    Ok(())
+}
+
+fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
+    // No padding, no white space, zero trailing bits (RFC 7515, section 2).
+    URL_SAFE_NO_PAD
+        .decode(text)
+        .map_err(|_| VerifyError::Base64(part))
+}
+
+fn public_key(jwk: &PublicJwk) -> Result<PublicKey, &'static str> {
+    if jwk.usage != "sig" {
+        return Err("`use` is not `sig`");
+    }
+    let bytes = |text: &str| {
+        URL_SAFE_NO_PAD
+            .decode(text)
+            .map_err(|_| "a member is not strict base64url")
+    };
+    match (jwk.kty.as_str(), jwk.alg.as_str(), &jwk.members) {
+        ("EC", "ES256", KeyMembers::Ec { crv, x, y }) if crv == "P-256" => {
+            if bytes(x)?.len() != 32 || bytes(y)?.len() != 32 {
+                return Err("a P-256 coordinate has 32 bytes");
+            }
+            let key = DecodingKey::from_ec_components(x, y).map_err(|_| "not a P-256 key")?;
+            Ok(PublicKey {
+                algorithm: Algorithm::ES256,
+                name: "ES256",
+                key,
+            })
+        }
+        ("OKP", "EdDSA", KeyMembers::Okp { crv, x }) if crv == "Ed25519" => {
+            if bytes(x)?.len() != 32 {
+                return Err("an Ed25519 key has 32 bytes");
+            }
+            let key = DecodingKey::from_ed_components(x).map_err(|_| "not an Ed25519 key")?;
+            Ok(PublicKey {
+                algorithm: Algorithm::EdDSA,
+                name: "EdDSA",
+                key,
+            })
+        }
+        ("RSA", "RS256", KeyMembers::Rsa { n, e }) => {
+            let (n, e) = (bytes(n)?, bytes(e)?);
+            if n.len() < 256 || n.first() == Some(&0) {
+                return Err("an RSA modulus has at least 2048 bits and no leading zero");
+            }
+            Ok(PublicKey {
+                algorithm: Algorithm::RS256,
+                name: "RS256",
+                key: DecodingKey::from_rsa_raw_components(&n, &e),
+            })
+        }
+        _ => Err("kty, alg and crv do not belong together, or are not offered (ES256, EdDSA, RS256)"),
+    }
+}

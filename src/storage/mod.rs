@@ -1,0 +1,165 @@
+//! What the core needs from a database, and nothing of how one does it.
+//!
+//! Reads give whole domain values. All writes go through [`Store::commit`]: a list of [`Mutation`]s and the audit
+//! records about them in one transaction, so that nothing is ever half-written or unrecorded.
+//!
+//! To add a kind of row: a migration in `migrations/*/`, a [`Mutation`] (and a [`Change`] if the directory holds it),
+//! a read method here, both implementations, and a case in `tests/storage/`.
+
+pub mod error;
+#[cfg(feature = "sqlite")]
+pub mod sqlite;
+
+use async_trait::async_trait;
+
+use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::ids::{ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId};
+use crate::domain::principal::{ClientSecret, ServicePrincipal};
+use crate::domain::region::Region;
+use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
+use crate::domain::role::{RoleAssignment, RoleDefinition};
+use crate::domain::signing_key::SigningKey;
+use crate::domain::webservice::Webservice;
+use crate::domain::workspace::{Subscription, Tenant, Workspace};
+
+pub use error::{Result, StorageError};
+
+/// A principal with all that a request needs to know of it.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct PrincipalFacts {
+    pub principal: ServicePrincipal,
+    pub secrets: Vec<ClientSecret>,
+    pub assignments: Vec<RoleAssignment>,
+}
+
+/// A webservice with its workspace.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct WebserviceFacts {
+    pub webservice: Webservice,
+    pub workspace: Workspace,
+}
+
+/// A signing key as it lies in the database. Neither part is of use without the KEK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredSigningKey {
+    pub key: SigningKey,
+    /// Public JWK (RFC 7517) as JSON text.
+    pub public_jwk: String,
+    /// `None` once the key is gone and its private bytes were destroyed.
+    pub private: Option<SealedPrivate>,
+    /// First 8 bytes of SHA-256("kek-id" || KEK).
+    pub kek_id: [u8; 8],
+}
+
+/// PKCS#8 sealed under a data key, and the data key sealed under the KEK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct SealedPrivate {
+    pub private: Vec<u8>,
+    pub data_key: Vec<u8>,
+}
+
+/// Everything that a registry file can describe, for telling the difference.
+#[derive(Debug, Clone, Default)]
+pub struct RegistrySnapshot {
+    pub tenants: Vec<Tenant>,
+    pub subscriptions: Vec<Subscription>,
+    pub workspaces: Vec<Workspace>,
+    pub webservices: Vec<Webservice>,
+    pub principals: Vec<ServicePrincipal>,
+    /// Object ids of principals with at least one secret.
+    pub with_secret: Vec<ObjectId>,
+    pub roles: Vec<RoleDefinition>,
+    pub assignments: Vec<RoleAssignment>,
+}
+
+/// One write. Puts insert or replace.
+#[derive(Debug, Clone)]
+pub enum Mutation {
+    PutTenant(Tenant),
+    DeleteTenant(TenantId),
+    PutSubscription(Subscription),
+    DeleteSubscription(String),
+    PutWorkspace(Workspace),
+    /// Also deletes the role assignments at and below it; refused while it has webservices.
+    DeleteWorkspace(WorkspaceId),
+    PutWebservice(Webservice),
+    /// Also deletes the role assignments at it.
+    DeleteWebservice(WebserviceId),
+    PutPrincipal(ServicePrincipal),
+    DeletePrincipal(ObjectId),
+    AddSecret(ClientSecret),
+    RemoveSecret(ObjectId, CredentialId),
+    PutRole(RoleDefinition),
+    DeleteRole(RoleDefinitionId),
+    PutAssignment(RoleAssignment),
+    DeleteAssignment(RoleAssignmentId),
+    CreateSigningKey(Box<StoredSigningKey>),
+    /// Drops the private bytes of a key.
+    DestroySigningKey(String),
+}
+
+/// What a committed write made stale in memory.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub enum Change {
+    Principal(ClientId),
+    /// Lower-case key of a webservice.
+    Webservice(String),
+    /// Lower-case key of a workspace: all its webservices.
+    Workspace(String),
+    Roles,
+    /// Tenants or subscriptions.
+    Hierarchy,
+    SigningKeys,
+}
+
+/// One page of a list: what follows `after` (a lower-case key), at most `limit` items.
+#[derive(Debug, Clone, Copy)]
+pub struct Page<'a> {
+    pub after: &'a str,
+    pub limit: u32,
+}
+
+/// A database. Two implementations: SQLite here, PostgreSQL for replicas.
+///
+/// Absence is `Ok(None)`; what it means is the caller's to decide.
+#[async_trait]
+pub trait Store: Send + Sync {
+    // Facts for the directory.
+    async fn principal_facts(&self, client_id: ClientId) -> Result<Option<PrincipalFacts>>;
+    async fn webservice_facts(&self, key: &str) -> Result<Option<WebserviceFacts>>;
+    async fn roles(&self) -> Result<Vec<RoleDefinition>>;
+
+    // The registry.
+    async fn tenants(&self) -> Result<Vec<Tenant>>;
+    async fn subscriptions(&self) -> Result<Vec<Subscription>>;
+    async fn workspace(&self, key: &str) -> Result<Option<Workspace>>;
+    /// Workspaces whose key lies under this scope key.
+    async fn workspaces(&self, scope_key: &str, page: Page<'_>) -> Result<Vec<Workspace>>;
+    async fn webservices(&self, workspace_key: &str, page: Page<'_>) -> Result<Vec<Webservice>>;
+    async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>>;
+    async fn principals(&self, tenant_id: TenantId, page: Page<'_>) -> Result<Vec<ServicePrincipal>>;
+    async fn assignment(&self, id: RoleAssignmentId) -> Result<Option<RoleAssignment>>;
+    /// Assignments at this scope, above it and below it.
+    async fn assignments(&self, scope: &Scope) -> Result<Vec<RoleAssignment>>;
+    async fn snapshot(&self) -> Result<RegistrySnapshot>;
+
+    /// Writes all of it or nothing, logs the changes, and returns them.
+    async fn commit(&self, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>>;
+    /// Sequence number of the newest change, 0 before the first.
+    async fn last_change(&self) -> Result<i64>;
+    /// Changes after a sequence number, with the newest number.
+    async fn changes_after(&self, sequence: i64) -> Result<(i64, Vec<Change>)>;
+
+    // Signing keys.
+    async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>>;
+
+    /// Remembers a fact about this database the first time, and returns what is remembered.
+    async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;
+
+    // The audit.
+    /// Durable when it returns. A record that is there already is left as it is.
+    async fn append_audit(&self, records: &[AuditRecord]) -> Result<()>;
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>>;
+    /// Regions of registered workspaces and clusters, for metric labels.
+    async fn regions(&self) -> Result<Vec<(Region, Region)>>;
+}

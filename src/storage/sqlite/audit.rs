@@ -1,0 +1,183 @@
+//! Audit rows. A batch is one statement, so its commit is one round trip to the database's thread.
+
+use std::sync::{Arc, OnceLock};
+
+use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
+use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, query::Query};
+use uuid::Uuid;
+
+use super::codec::{Columns as _, micros, unavailable};
+use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::resource::WebserviceId;
+use crate::entropy::time_ordered_uuid;
+use crate::storage::Result;
+
+/// Rows in the largest statement. SQLite takes 32,766 parameters; beyond this size nothing is gained.
+pub const ROWS_PER_STATEMENT: usize = 64;
+
+const COLUMNS: [&str; 21] = [
+    "id",
+    "occurred_at",
+    "event",
+    "outcome",
+    "reason",
+    "object_id",
+    "client_id",
+    "tenant_id",
+    "credential_id",
+    "method",
+    "resource",
+    "token_id",
+    "kid",
+    "expires_at",
+    "detail",
+    "endpoint",
+    "region",
+    "address",
+    "request_id",
+    "trace_id",
+    "latency_micros",
+];
+
+pub async fn append(pool: &SqlitePool, records: &[AuditRecord]) -> Result<()> {
+    if records.len() <= ROWS_PER_STATEMENT {
+        // One statement is a transaction by itself.
+        let mut connection = pool.acquire().await.map_err(unavailable)?;
+        return insert(&mut connection, records).await;
+    }
+    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+    insert(&mut transaction, records).await?;
+    transaction.commit().await.map_err(unavailable)
+}
+
+/// Inserts within the caller's transaction, if there is one.
+pub async fn insert(connection: &mut SqliteConnection, records: &[AuditRecord]) -> Result<()> {
+    for chunk in records.chunks(ROWS_PER_STATEMENT) {
+        let mut query = sqlx::query(AssertSqlSafe(statement(chunk.len())));
+        for record in chunk {
+            query = bind(query, record);
+        }
+        query.execute(&mut *connection).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+/// The statement for this number of rows, made once. Its text holds column names and question marks only.
+fn statement(rows: usize) -> Arc<str> {
+    static STATEMENTS: OnceLock<Vec<Arc<str>>> = OnceLock::new();
+    let statements = STATEMENTS.get_or_init(|| {
+        let row = format!("({})", ["?"; COLUMNS.len()].join(","));
+        (0..=ROWS_PER_STATEMENT)
+            .map(|rows| {
+                // A record that was delivered before is left as it is.
+                let values = vec![row.as_str(); rows].join(",");
+                format!(
+                    "INSERT OR IGNORE INTO audit_records ({}) VALUES {values}",
+                    COLUMNS.join(",")
+                )
+                .into()
+            })
+            .collect()
+    });
+    // `rows` is the length of a chunk of at most ROWS_PER_STATEMENT.
+    Arc::clone(&statements[rows])
+}
+
+fn bind<'q>(
+    query: Query<'q, Sqlite, SqliteArguments>,
+    record: &AuditRecord,
+) -> Query<'q, Sqlite, SqliteArguments> {
+    let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
+    query
+        .bind(record.id.uuid())
+        .bind(micros(record.occurred_at))
+        .bind(record.event.as_str())
+        .bind(record.outcome.as_str())
+        .bind(record.reason)
+        .bind(actor.object_id.map(|id| id.uuid()))
+        .bind(actor.client_id.map(|id| id.uuid()))
+        .bind(actor.tenant_id.map(|id| id.uuid()))
+        .bind(actor.credential_id.map(|id| id.uuid()))
+        .bind(actor.method)
+        .bind(record.resource.as_deref())
+        .bind(token.map(|token| token.token_id.as_str()))
+        .bind(token.map(|token| token.kid.as_str()))
+        .bind(token.map(|token| micros(token.expires_at)))
+        .bind(record.detail.as_deref())
+        .bind(request.endpoint)
+        .bind(request.region.as_str())
+        .bind(request.address.map(|address| address.to_string()))
+        .bind(request.request_id.as_str())
+        .bind(request.trace_id.as_deref())
+        .bind(record.latency_micros)
+}
+
+pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+    let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit_records WHERE 1 = 1");
+    // Ids sort by time to the millisecond; the exact bound is checked on the column.
+    if let Some(since) = filter.since {
+        query
+            .push(" AND id >= ")
+            .push_bind(time_ordered_uuid(since, &[0; 10]));
+        query.push(" AND occurred_at >= ").push_bind(micros(since));
+    }
+    if let Some(until) = filter.until {
+        query
+            .push(" AND id <= ")
+            .push_bind(time_ordered_uuid(until, &[0xff; 10]));
+        query.push(" AND occurred_at < ").push_bind(micros(until));
+    }
+    if let Some(principal) = filter.principal {
+        query
+            .push(" AND (object_id = ")
+            .push_bind(principal)
+            .push(" OR client_id = ")
+            .push_bind(principal)
+            .push(")");
+    }
+    if let Some(webservice) = &filter.webservice {
+        // A whole id is compared in its canonical view; anything else is looked for as a part.
+        let part =
+            WebserviceId::parse(webservice).map_or_else(|_| webservice.to_ascii_lowercase(), |id| id.key());
+        query
+            .push(" AND instr(lower(resource), ")
+            .push_bind(part)
+            .push(") > 0");
+    }
+    if let Some(outcome) = filter.outcome {
+        query.push(" AND outcome = ").push_bind(outcome.as_str());
+    }
+    if let Some(event) = filter.event {
+        query.push(" AND event = ").push_bind(event.as_str());
+    }
+    query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
+    let rows = query.build().fetch_all(pool).await.map_err(unavailable)?;
+    rows.iter().map(entry_from).collect()
+}
+
+fn entry_from(row: &SqliteRow) -> Result<AuditEntry> {
+    let id = |column: &str| Ok(row.id_opt(column)?.map(|id: Uuid| id.to_string()));
+    Ok(AuditEntry {
+        id: row.id("id")?.to_string(),
+        occurred_at: row.time("occurred_at")?,
+        event: row.text("event")?,
+        outcome: row.text("outcome")?,
+        reason: row.text_opt("reason")?,
+        object_id: id("object_id")?,
+        client_id: id("client_id")?,
+        tenant_id: id("tenant_id")?,
+        credential_id: id("credential_id")?,
+        method: row.text_opt("method")?,
+        resource: row.text_opt("resource")?,
+        token_id: row.text_opt("token_id")?,
+        kid: row.text_opt("kid")?,
+        expires_at: row.time_opt("expires_at")?,
+        detail: row.text_opt("detail")?,
+        endpoint: row.text("endpoint")?,
+        region: row.text("region")?,
+        address: row.text_opt("address")?,
+        request_id: row.text("request_id")?,
+        trace_id: row.text_opt("trace_id")?,
+        latency_micros: row.int("latency_micros")?,
+    })
+}

@@ -1,0 +1,113 @@
+//! What the directory keeps in memory: one principal or one webservice with all that belongs to it.
+
+use sqlx::sqlite::{SqlitePool, SqliteRow};
+
+use super::codec::{Columns as _, corrupt, unavailable};
+use super::registry;
+use crate::domain::client_secret::SecretDigest;
+use crate::domain::ids::{ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
+use crate::domain::principal::{ClientSecret, SecretSlot};
+use crate::domain::resource::Scope;
+use crate::domain::role::{RoleAssignment, RoleDefinition};
+use crate::storage::{PrincipalFacts, Result, WebserviceFacts};
+
+pub async fn principal(pool: &SqlitePool, client_id: ClientId) -> Result<Option<PrincipalFacts>> {
+    // One snapshot for the three reads: a revocation between them can't be half seen.
+    let mut transaction = pool.begin().await.map_err(unavailable)?;
+    let row = sqlx::query("SELECT * FROM principals WHERE client_id = ?")
+        .bind(client_id.uuid())
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+    let Some(row) = row else { return Ok(None) };
+    let principal = registry::principal_from(&row)?;
+    let secrets = sqlx::query("SELECT * FROM client_secrets WHERE object_id = ? ORDER BY slot")
+        .bind(principal.object_id.uuid())
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+    let assignments = sqlx::query("SELECT * FROM role_assignments WHERE object_id = ? ORDER BY id")
+        .bind(principal.object_id.uuid())
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+    transaction.rollback().await.map_err(unavailable)?;
+    Ok(Some(PrincipalFacts {
+        principal,
+        secrets: secrets.iter().map(secret_from).collect::<Result<_>>()?,
+        assignments: assignments.iter().map(assignment_from).collect::<Result<_>>()?,
+    }))
+}
+
+pub async fn client_of(pool: &SqlitePool, object_id: ObjectId) -> Result<Option<ClientId>> {
+    let row = sqlx::query("SELECT client_id FROM principals WHERE object_id = ?")
+        .bind(object_id.uuid())
+        .fetch_optional(pool)
+        .await
+        .map_err(unavailable)?;
+    row.map(|row| Ok(ClientId::from_uuid(row.id("client_id")?)))
+        .transpose()
+}
+
+pub async fn webservice(pool: &SqlitePool, key: &str) -> Result<Option<WebserviceFacts>> {
+    let mut transaction = pool.begin().await.map_err(unavailable)?;
+    let row = sqlx::query("SELECT * FROM webservices WHERE webservice_key = ?")
+        .bind(key)
+        .fetch_optional(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+    let Some(row) = row else { return Ok(None) };
+    let webservice = registry::webservice_from(&row)?;
+    let workspace = sqlx::query(registry::WORKSPACE_BY_KEY)
+        .bind(row.text("workspace_key")?)
+        .fetch_one(&mut *transaction)
+        .await
+        .map_err(unavailable)?;
+    transaction.rollback().await.map_err(unavailable)?;
+    Ok(Some(WebserviceFacts {
+        webservice,
+        workspace: registry::workspace_from(&workspace)?,
+    }))
+}
+
+pub async fn roles(pool: &SqlitePool) -> Result<Vec<RoleDefinition>> {
+    let rows = sqlx::query("SELECT * FROM role_definitions ORDER BY name")
+        .fetch_all(pool)
+        .await
+        .map_err(unavailable)?;
+    rows.iter().map(role_from).collect()
+}
+
+fn secret_from(row: &SqliteRow) -> Result<ClientSecret> {
+    let slot = row.int("slot")?;
+    Ok(ClientSecret {
+        id: CredentialId::from_uuid(row.id("id")?),
+        object_id: ObjectId::from_uuid(row.id("object_id")?),
+        slot: SecretSlot::from_number(slot).ok_or_else(|| corrupt("slot", slot))?,
+        display_name: row.text_opt("display_name")?,
+        digest: SecretDigest(row.bytes("digest")?),
+        hint: row.text("hint")?,
+        created_at: row.time("created_at")?,
+        expires_at: row.time("expires_at")?,
+    })
+}
+
+pub fn role_from(row: &SqliteRow) -> Result<RoleDefinition> {
+    Ok(RoleDefinition {
+        id: RoleDefinitionId::from_uuid(row.id("id")?),
+        name: row.text("name")?,
+        description: row.text("description")?,
+        actions: row.json("actions")?,
+        not_actions: row.json("not_actions")?,
+        built_in: row.int("built_in")? != 0,
+    })
+}
+
+pub fn assignment_from(row: &SqliteRow) -> Result<RoleAssignment> {
+    Ok(RoleAssignment {
+        id: RoleAssignmentId::from_uuid(row.id("id")?),
+        object_id: ObjectId::from_uuid(row.id("object_id")?),
+        role_id: RoleDefinitionId::from_uuid(row.id("role_id")?),
+        scope: row.parsed("scope", Scope::parse)?,
+    })
+}

@@ -1,0 +1,188 @@
+//! The embedded database: one file, WAL, every commit synced. One writing connection, several reading ones.
+
+mod audit;
+mod codec;
+mod facts;
+mod mutations;
+mod registry;
+mod signing_keys;
+
+use std::path::Path;
+use std::time::Duration;
+
+use async_trait::async_trait;
+use sqlx::migrate::{MigrateError, Migrator};
+use sqlx::sqlite::{
+    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+};
+
+use super::{
+    Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredSigningKey,
+    WebserviceFacts,
+};
+use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, TenantId};
+use crate::domain::principal::ServicePrincipal;
+use crate::domain::region::Region;
+use crate::domain::resource::Scope;
+use crate::domain::role::{RoleAssignment, RoleDefinition};
+use crate::domain::webservice::Webservice;
+use crate::domain::workspace::{Subscription, Tenant, Workspace};
+
+static MIGRATOR: Migrator = sqlx::migrate!("migrations/sqlite");
+
+/// How long a statement waits for another process's write before it gives up.
+const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
+/// How long a request waits for a connection.
+const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
+const READERS: u32 = 4;
+
+/// A [`Store`] in one SQLite file.
+pub struct SqliteStore {
+    /// SQLite has one writer at a time; one connection makes the queue ours and not a lock's.
+    writer: SqlitePool,
+    readers: SqlitePool,
+}
+
+impl SqliteStore {
+    /// Opens the file, makes it when missing, and brings its schema up to date.
+    ///
+    /// # Errors
+    /// [`StorageError::Schema`] when the file was written by a newer version.
+    pub async fn open(path: &Path) -> Result<Self> {
+        let options = SqliteConnectOptions::new()
+            .filename(path)
+            .create_if_missing(true)
+            .journal_mode(SqliteJournalMode::Wal)
+            // FULL: a commit has reached the disk when it returns. Record before release rests on it.
+            .synchronous(SqliteSynchronous::Full)
+            .foreign_keys(true)
+            .busy_timeout(BUSY_TIMEOUT)
+            // One statement for each size of an audit batch is kept prepared, besides the others.
+            .statement_cache_capacity(audit::ROWS_PER_STATEMENT + 64);
+        let pool = |connections: u32| {
+            SqlitePoolOptions::new()
+                .max_connections(connections)
+                .acquire_timeout(ACQUIRE_TIMEOUT)
+                // A connection to a file does not go stale.
+                .test_before_acquire(false)
+                .idle_timeout(None)
+                .max_lifetime(None)
+        };
+        let writer = pool(1)
+            .connect_with(options.clone())
+            .await
+            .map_err(codec::unavailable)?;
+        MIGRATOR.run(&writer).await.map_err(schema_error)?;
+        let readers = pool(READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
+        Ok(Self { writer, readers })
+    }
+
+    /// Waits for running statements and closes the file.
+    pub async fn close(&self) {
+        self.readers.close().await;
+        self.writer.close().await;
+    }
+}
+
+fn schema_error(error: MigrateError) -> StorageError {
+    match error {
+        MigrateError::VersionMissing(version) => StorageError::Schema(format!(
+            "the database has migration {version}, which this version of wsts does not know: run the newer wsts that wrote it"
+        )),
+        MigrateError::VersionMismatch(version) | MigrateError::Dirty(version) => {
+            StorageError::Schema(format!(
+                "migration {version} of the database is not the one this version of wsts carries: restore a backup or use the wsts that wrote it"
+            ))
+        }
+        MigrateError::Execute(error) | MigrateError::ExecuteMigration(error, _) => codec::unavailable(error),
+        other => StorageError::Schema(other.to_string()),
+    }
+}
+
+#[async_trait]
+impl Store for SqliteStore {
+    async fn principal_facts(&self, client_id: ClientId) -> Result<Option<PrincipalFacts>> {
+        facts::principal(&self.readers, client_id).await
+    }
+
+    async fn webservice_facts(&self, key: &str) -> Result<Option<WebserviceFacts>> {
+        facts::webservice(&self.readers, key).await
+    }
+
+    async fn roles(&self) -> Result<Vec<RoleDefinition>> {
+        facts::roles(&self.readers).await
+    }
+
+    async fn tenants(&self) -> Result<Vec<Tenant>> {
+        registry::tenants(&self.readers).await
+    }
+
+    async fn subscriptions(&self) -> Result<Vec<Subscription>> {
+        registry::subscriptions(&self.readers).await
+    }
+
+    async fn workspace(&self, key: &str) -> Result<Option<Workspace>> {
+        registry::workspace(&self.readers, key).await
+    }
+
+    async fn workspaces(&self, scope_key: &str, page: Page<'_>) -> Result<Vec<Workspace>> {
+        registry::workspaces(&self.readers, scope_key, page).await
+    }
+
+    async fn webservices(&self, workspace_key: &str, page: Page<'_>) -> Result<Vec<Webservice>> {
+        registry::webservices(&self.readers, workspace_key, page).await
+    }
+
+    async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>> {
+        facts::client_of(&self.readers, object_id).await
+    }
+
+    async fn principals(&self, tenant_id: TenantId, page: Page<'_>) -> Result<Vec<ServicePrincipal>> {
+        registry::principals(&self.readers, tenant_id, page).await
+    }
+
+    async fn assignment(&self, id: RoleAssignmentId) -> Result<Option<RoleAssignment>> {
+        registry::assignment(&self.readers, id).await
+    }
+
+    async fn assignments(&self, scope: &Scope) -> Result<Vec<RoleAssignment>> {
+        registry::assignments(&self.readers, scope).await
+    }
+
+    async fn snapshot(&self) -> Result<RegistrySnapshot> {
+        registry::snapshot(&self.readers).await
+    }
+
+    async fn commit(&self, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>> {
+        mutations::commit(&self.writer, mutations, records).await
+    }
+
+    async fn last_change(&self) -> Result<i64> {
+        mutations::last_change(&self.readers).await
+    }
+
+    async fn changes_after(&self, sequence: i64) -> Result<(i64, Vec<Change>)> {
+        mutations::changes_after(&self.readers, sequence).await
+    }
+
+    async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>> {
+        signing_keys::all(&self.readers).await
+    }
+
+    async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
+        signing_keys::remember(&self.writer, name, value).await
+    }
+
+    async fn append_audit(&self, records: &[AuditRecord]) -> Result<()> {
+        audit::append(&self.writer, records).await
+    }
+
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+        audit::list(&self.readers, filter).await
+    }
+
+    async fn regions(&self) -> Result<Vec<(Region, Region)>> {
+        registry::regions(&self.readers).await
+    }
+}
