@@ -1,1 +1,7 @@
-fn main() {}
+//! The `wsts` program.
+
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    workspace_sts::cli::main()
+}

@@ -23,7 +23,7 @@ use crate::domain::audit::RequestFacts;
 use crate::domain::denial::Denial;
 use crate::domain::issuance::Policy;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
-use crate::entropy::Entropy;
+use crate::entropy::{self, Entropy};
 use crate::metrics::Metrics;
 use crate::signing::sealing::{KekList, Pepper};
 use crate::signing::signer::KeyRing;
@@ -88,7 +88,7 @@ pub struct RequestContext {
     pub random: RequestRandom,
 }
 
-/// 34 random bytes and where they go.
+/// Random bytes and where they go.
 #[derive(Debug, Clone, Copy)]
 pub struct RequestRandom {
     pub token_id: [u8; 16],
@@ -146,28 +146,27 @@ impl Core {
 
     /// A context for a request that did not come over HTTP.
     pub fn local_context(&self) -> RequestContext {
-        RequestContext {
-            endpoint: Endpoint::CommandLine,
-            address: None,
-            request_id: crate::entropy::random_uuid(self.entropy.as_ref())
-                .simple()
-                .to_string(),
-            trace_id: None,
-            started: Instant::now(),
-            random: self.draw(),
-        }
+        self.draw_context(Endpoint::CommandLine)
     }
 
-    /// Draws a request's random bytes.
-    pub fn draw(&self) -> RequestRandom {
-        let bytes = crate::entropy::bytes::<34>(self.entropy.as_ref());
+    /// A context with the request's random bytes, drawn in one call.
+    pub fn draw_context(&self, endpoint: Endpoint) -> RequestContext {
+        let bytes = entropy::bytes::<50>(self.entropy.as_ref());
         let (token_id, rest) = bytes.split_first_chunk().unwrap_or((&[0; 16], &[]));
         let (refresh_spread, rest) = rest.split_first_chunk().unwrap_or((&[0; 8], &[]));
-        let record_id = rest.first_chunk().unwrap_or(&[0; 10]);
-        RequestRandom {
-            token_id: *token_id,
-            refresh_spread: *refresh_spread,
-            record_id: *record_id,
+        let (record_id, rest) = rest.split_first_chunk().unwrap_or((&[0; 10], &[]));
+        let request_id = u128::from_be_bytes(rest.first_chunk().copied().unwrap_or_default());
+        RequestContext {
+            endpoint,
+            address: None,
+            request_id: format!("{request_id:032x}"),
+            trace_id: None,
+            started: Instant::now(),
+            random: RequestRandom {
+                token_id: *token_id,
+                refresh_spread: *refresh_spread,
+                record_id: *record_id,
+            },
         }
     }
 }

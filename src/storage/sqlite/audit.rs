@@ -69,10 +69,11 @@ fn statement(rows: usize) -> Arc<str> {
         let row = format!("({})", ["?"; COLUMNS.len()].join(","));
         (0..=ROWS_PER_STATEMENT)
             .map(|rows| {
-                // A record that was delivered before is left as it is.
                 let values = vec![row.as_str(); rows].join(",");
+                // A record that was delivered before is left as it is. Not `OR IGNORE`: that passes in silence over
+                // every constraint, and a record would be confirmed that is not there.
                 format!(
-                    "INSERT OR IGNORE INTO audit_records ({}) VALUES {values}",
+                    "INSERT INTO audit_records ({}) VALUES {values} ON CONFLICT (id) DO NOTHING",
                     COLUMNS.join(",")
                 )
                 .into()
@@ -136,13 +137,15 @@ pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEn
             .push(")");
     }
     if let Some(webservice) = &filter.webservice {
-        // A whole id is compared in its canonical view; anything else is looked for as a part.
-        let part =
-            WebserviceId::parse(webservice).map_or_else(|_| webservice.to_ascii_lowercase(), |id| id.key());
-        query
-            .push(" AND instr(lower(resource), ")
-            .push_bind(part)
-            .push(") > 0");
+        // A whole id is compared in its canonical view, so `…/churn` does not list `…/churn-2`; anything else is
+        // looked for as a part.
+        match WebserviceId::parse(webservice) {
+            Ok(id) => query.push(" AND lower(resource) = ").push_bind(id.key()),
+            Err(_) => query
+                .push(" AND instr(lower(resource), ")
+                .push_bind(webservice.to_ascii_lowercase())
+                .push(") > 0"),
+        };
     }
     if let Some(outcome) = filter.outcome {
         query.push(" AND outcome = ").push_bind(outcome.as_str());

@@ -29,7 +29,10 @@ pub trait Columns {
     }
 
     fn time_opt(&self, column: &str) -> Result<Option<DateTime<Utc>>> {
-        Ok(self.int_opt(column)?.and_then(DateTime::from_timestamp_micros))
+        // An instant that can't be read is no absent one: a revocation must not be lost so.
+        self.int_opt(column)?
+            .map(|value| DateTime::from_timestamp_micros(value).ok_or_else(|| corrupt(column, value)))
+            .transpose()
     }
 
     /// A column whose text has a rule of its own.

@@ -6,6 +6,9 @@ mod facts;
 mod mutations;
 mod registry;
 mod signing_keys;
+mod write_access;
+mod write_resources;
+mod write_signing_keys;
 
 use std::path::Path;
 use std::time::Duration;
@@ -73,7 +76,7 @@ impl SqliteStore {
             .connect_with(options.clone())
             .await
             .map_err(codec::unavailable)?;
-        MIGRATOR.run(&writer).await.map_err(schema_error)?;
+        migrate(&writer).await?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self { writer, readers })
     }
@@ -83,6 +86,21 @@ impl SqliteStore {
         self.readers.close().await;
         self.writer.close().await;
     }
+}
+
+/// Brings the schema up to date under the write lock: sqlx takes no lock of its own for SQLite, so two processes that
+/// open a new file at once would both make its tables. A migration can therefore not switch pragmas.
+async fn migrate(writer: &SqlitePool) -> Result<()> {
+    let mut transaction = writer
+        .begin_with("BEGIN IMMEDIATE")
+        .await
+        .map_err(codec::unavailable)?;
+    // Not `run`: its bound is not met within an async function that must be `Send`; this is what it calls.
+    MIGRATOR
+        .run_direct(None, &mut *transaction, false)
+        .await
+        .map_err(schema_error)?;
+    transaction.commit().await.map_err(codec::unavailable)
 }
 
 fn schema_error(error: MigrateError) -> StorageError {

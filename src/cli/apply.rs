@@ -1,0 +1,129 @@
+//! `wsts apply`: makes the registry equal to a file.
+
+use std::fs::OpenOptions;
+use std::io::Write as _;
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+use std::time::Instant;
+
+use super::{ConfigArg, Failure, Outcome, with_core};
+use crate::config::Config;
+use crate::services::Core;
+use crate::services::registry_file::{Difference, RegistryFile, ShownSecret, compare};
+
+#[derive(clap::Args)]
+pub struct Args {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Registry file: tenants, subscriptions, workspaces, webservices, principals, roles (example: config/quickstart.toml)
+    #[arg(short, long)]
+    file: PathBuf,
+    /// Print the difference and change nothing
+    #[arg(long)]
+    dry_run: bool,
+    /// Also remove what the file does not name
+    #[arg(long)]
+    prune: bool,
+    /// Write new client secrets to this file (one JSON object a line, mode 0600) instead of showing them
+    #[arg(long)]
+    secrets_to: Option<PathBuf>,
+}
+
+/// More lines than this are counted and not printed.
+const LINES_SHOWN: usize = 200;
+
+pub fn run(args: &Args) -> Outcome {
+    let config = Config::load(&args.config.config)?;
+    let file = read(&args.file)?;
+    with_core(&config, async |core| {
+        let started = Instant::now();
+        let difference = difference(core, &file, args.prune).await?;
+        print(&difference);
+        if difference.lines.is_empty() {
+            println!("nothing to do: the registry is as the file says");
+            return Ok(ExitCode::SUCCESS);
+        }
+        if args.dry_run {
+            println!("dry run: nothing was changed");
+            return Ok(ExitCode::SUCCESS);
+        }
+        let changes = difference.mutations.len() + difference.secrets.len();
+        if changes > LINES_SHOWN {
+            println!("writing {changes} changes in one transaction …");
+        }
+        // Opened first: a secret that can't be kept must not be made.
+        let mut out = args.secrets_to.as_deref().map(private_file).transpose()?;
+        let secrets = core.apply(difference, &core.local_context()).await?;
+        show(&secrets, out.as_mut())?;
+        println!(
+            "{changes} changes applied in {:.1} s",
+            started.elapsed().as_secs_f64()
+        );
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// Parses a registry file; the error names line and column.
+pub fn read(path: &Path) -> Result<RegistryFile, Failure> {
+    let text = std::fs::read_to_string(path).map_err(|error| format!("{}: {error}", path.display()))?;
+    toml::from_str(&text).map_err(|error| Failure(format!("{}: {error}", path.display())))
+}
+
+/// Compares a parsed file with the database.
+pub async fn difference(core: &Core, file: &RegistryFile, prune: bool) -> Result<Difference, Failure> {
+    let stored = core.store.snapshot().await?;
+    compare(file, &stored, prune, core.clock.now(), core.entropy.as_ref()).map_err(|mistakes| {
+        Failure(format!(
+            "the registry file can't be applied:\n  {}",
+            mistakes.join("\n  ")
+        ))
+    })
+}
+
+fn print(difference: &Difference) {
+    for line in difference.lines.iter().take(LINES_SHOWN) {
+        println!("{} {}", line.sign, line.text);
+    }
+    if difference.lines.len() > LINES_SHOWN {
+        println!("… and {} more", difference.lines.len() - LINES_SHOWN);
+    }
+}
+
+fn show(secrets: &[ShownSecret], out: Option<&mut std::fs::File>) -> Result<(), Failure> {
+    let Some(out) = out else {
+        for secret in secrets {
+            println!(
+                "secret of {} until {} (shown once): {}",
+                secret.client_id,
+                secret.expires_at.format("%F"),
+                secret.plain.expose()
+            );
+        }
+        return Ok(());
+    };
+    let mut lines = String::new();
+    for secret in secrets {
+        let line = serde_json::json!({
+            "client_id": secret.client_id,
+            "client_secret": secret.plain.expose(),
+            "expires_at": secret.expires_at,
+        });
+        lines.push_str(&line.to_string());
+        lines.push('\n');
+    }
+    out.write_all(lines.as_bytes())?;
+    out.sync_all()?;
+    Ok(())
+}
+
+/// Creates a file that only its owner may read.
+pub fn private_file(path: &Path) -> Result<std::fs::File, Failure> {
+    OpenOptions::new()
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(path)
+        .map_err(|error| Failure(format!("{}: {error}", path.display())))
+}

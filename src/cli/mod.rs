@@ -1,0 +1,142 @@
+//! The command line: one file a command, errors that say what to do next.
+
+mod apply;
+mod audit;
+mod http_client;
+mod keys;
+mod quickstart;
+mod serve;
+mod token;
+mod verify;
+
+use std::fmt::Display;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+use crate::config::{Config, Log, LogFormat};
+use crate::startup::{Parts, compose};
+use crate::telemetry;
+
+/// Regional token service for ML webservices.
+///
+/// Start with `wsts quickstart`: it makes everything it needs, fetches a token over HTTPS and verifies it.
+#[derive(Parser)]
+#[command(name = "wsts", version, max_term_width = 100)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Make a demo deployment in a folder, fetch and verify a token over HTTPS, then serve
+    Quickstart(quickstart::Args),
+    /// Serve tokens
+    Serve(ConfigArg),
+    /// Make the registry equal to a file, printing the difference first
+    Apply(apply::Args),
+    /// Read the audit
+    #[command(subcommand)]
+    Audit(audit::Command),
+    /// Look at and import signing keys
+    #[command(subcommand)]
+    Keys(keys::Command),
+    /// Check a configuration without starting anything
+    #[command(subcommand)]
+    Config(ConfigCommand),
+    /// Fetch a token for a webservice; a kept one is returned until it should be refreshed
+    Token(token::Args),
+    /// Verify a token against a JWKS, as a gateway would
+    Verify(verify::Args),
+    /// Ask a running service whether it is ready: exit code 0 or 1, for containers
+    Healthcheck(verify::HealthArgs),
+}
+
+#[derive(Subcommand)]
+enum ConfigCommand {
+    /// Read the file and the environment over it, and say what is wrong
+    Check(ConfigArg),
+}
+
+/// Where the configuration is.
+#[derive(clap::Args)]
+pub struct ConfigArg {
+    /// Configuration file (settings: config/wsts.toml)
+    #[arg(long, env = "WSTS_CONFIG", default_value = "config/wsts.toml")]
+    config: PathBuf,
+}
+
+/// A command that failed; the text is for a person.
+#[derive(Debug)]
+pub struct Failure(String);
+
+impl<E: Display> From<E> for Failure {
+    fn from(error: E) -> Self {
+        Self(error.to_string())
+    }
+}
+
+/// What a command ends with: the exit code, or why it failed.
+pub type Outcome = Result<ExitCode, Failure>;
+
+/// Runs the command line of the process.
+pub fn main() -> ExitCode {
+    forbid_core_dumps();
+    let outcome = match Cli::parse().command {
+        Command::Quickstart(args) => quickstart::run(&args),
+        Command::Serve(args) => serve::run(&args),
+        Command::Apply(args) => apply::run(&args),
+        Command::Audit(command) => audit::run(command),
+        Command::Keys(command) => keys::run(command),
+        Command::Config(ConfigCommand::Check(args)) => check(&args),
+        Command::Token(args) => token::run(&args),
+        Command::Verify(args) => verify::run(&args),
+        Command::Healthcheck(args) => verify::healthcheck(&args),
+    };
+    outcome.unwrap_or_else(|Failure(what)| {
+        eprintln!("wsts: {what}");
+        ExitCode::FAILURE
+    })
+}
+
+fn check(args: &ConfigArg) -> Outcome {
+    let config = Config::load(&args.config)?;
+    config.secrets.keks()?;
+    config.secrets.pepper()?;
+    println!("{}: good", args.config.display());
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Runs a command over the configured database, without listeners.
+fn with_core<T>(
+    config: &Config,
+    command: impl AsyncFnOnce(&crate::services::Core) -> Result<T, Failure>,
+) -> Result<T, Failure> {
+    telemetry::start(&Log {
+        format: LogFormat::Text,
+        level: "warn".to_owned(),
+    })?;
+    runtime()?.block_on(async {
+        let core = compose(config, Parts::default()).await?;
+        command(&core).await
+    })
+}
+
+/// The main thread's runtime; actix brings its own threads for requests.
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_current_thread().enable_all().build()
+}
+
+/// Signing keys must not end up in a crash dump.
+fn forbid_core_dumps() {
+    let none = libc::rlimit {
+        rlim_cur: 0,
+        rlim_max: 0,
+    };
+    // SAFETY: the pointer is to a live local, and setrlimit only reads it.
+    #[allow(unsafe_code)]
+    // A refusal leaves the system's own limit, which is usually 0 as well.
+    let _ = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+}

@@ -1,0 +1,211 @@
+//! `wsts token`: a token for a webservice, kept in a private file until its `refresh_by`.
+
+use std::io::Write as _;
+use std::os::unix::fs::DirBuilderExt as _;
+use std::path::{Path, PathBuf};
+use std::process::ExitCode;
+
+use clap::ValueEnum;
+use serde::{Deserialize, Serialize};
+
+use super::apply::private_file;
+use super::{Failure, Outcome, http_client};
+use crate::clock::{Clock as _, SystemClock};
+
+#[derive(clap::Args)]
+pub struct Args {
+    /// Base URL of the token service, such as https://sts.example
+    #[arg(long, env = "WSTS_URL")]
+    url: String,
+    /// ARM id of the webservice
+    #[arg(long, env = "WSTS_WEBSERVICE")]
+    webservice: String,
+    /// Client id of the principal
+    #[arg(long, env = "WSTS_CLIENT_ID")]
+    client_id: String,
+    /// Client secret; better in the environment or in a file than on the command line
+    #[arg(long, env = "WSTS_CLIENT_SECRET", hide_env_values = true)]
+    client_secret: Option<String>,
+    /// File that holds the client secret
+    #[arg(long, env = "WSTS_CLIENT_SECRET_FILE", conflicts_with = "client_secret")]
+    client_secret_file: Option<PathBuf>,
+    /// PEM file of the CA to trust instead of the public ones
+    #[arg(long, env = "WSTS_CA_FILE")]
+    ca: Option<PathBuf>,
+    /// Folder of kept tokens
+    #[arg(long, env = "WSTS_TOKEN_CACHE")]
+    cache: Option<PathBuf>,
+    /// Fetch a new token even if a kept one is still good
+    #[arg(long)]
+    fresh: bool,
+    #[arg(long, value_enum, default_value_t = Format::Token)]
+    format: Format,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// The token alone
+    Token,
+    /// The token with its times (Unix seconds)
+    Json,
+    /// `Authorization: Bearer …`, for curl -H
+    Header,
+}
+
+/// A token as it is kept, times in Unix seconds.
+#[derive(Serialize, Deserialize)]
+pub struct KeptToken {
+    pub access_token: String,
+    pub refresh_by: i64,
+    pub expires_at: i64,
+}
+
+#[derive(Deserialize)]
+struct TokenAnswer {
+    access_token: String,
+    expires_in: i64,
+    refresh_by: i64,
+}
+
+#[derive(Deserialize)]
+struct ErrorAnswer {
+    error: String,
+    error_description: String,
+}
+
+pub fn run(args: &Args) -> Outcome {
+    let now = SystemClock.now().timestamp();
+    let file = cache_file(args)?;
+    let kept = read_kept(&file).filter(|kept| !args.fresh && now < kept.refresh_by);
+    let token = match kept {
+        Some(kept) => kept,
+        None => {
+            let fetched = fetch(args, now);
+            match fetched {
+                Ok(token) => {
+                    keep(&file, &token)?;
+                    token
+                }
+                // Between refresh_by and the end a kept token bridges an outage.
+                Err(failure) => {
+                    match read_kept(&file).filter(|kept| !args.fresh && now < kept.expires_at - 60) {
+                        Some(kept) => {
+                            eprintln!("wsts: {}; using the kept token", failure.0);
+                            kept
+                        }
+                        None => return Err(failure),
+                    }
+                }
+            }
+        }
+    };
+    match args.format {
+        Format::Token => println!("{}", token.access_token),
+        Format::Json => println!("{}", serde_json::to_string(&token)?),
+        Format::Header => println!("Authorization: Bearer {}", token.access_token),
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn fetch(args: &Args, now: i64) -> Result<KeptToken, Failure> {
+    let secret = match (&args.client_secret, &args.client_secret_file) {
+        (Some(secret), _) => secret.clone(),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map_err(|error| format!("{}: {error}", file.display()))?
+            .trim()
+            .to_owned(),
+        (None, None) => {
+            return Err(Failure(
+                "no client secret: set WSTS_CLIENT_SECRET or name a file with --client-secret-file"
+                    .to_owned(),
+            ));
+        }
+    };
+    let agent = http_client::agent(args.ca.as_deref())?;
+    let base = args.url.trim_end_matches('/');
+    fetch_token(
+        &agent,
+        base,
+        &args.client_id,
+        &secret,
+        &format!("{base}{}", args.webservice),
+        now,
+    )
+}
+
+/// One client_credentials request.
+pub fn fetch_token(
+    agent: &ureq::Agent,
+    base: &str,
+    client_id: &str,
+    secret: &str,
+    resource: &str,
+    now: i64,
+) -> Result<KeptToken, Failure> {
+    let url = format!("{base}/oauth2/token");
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", client_id),
+        ("client_secret", secret),
+        ("resource", resource),
+    ];
+    let (status, text) = http_client::text(agent.post(&url).send_form(form), &url)?;
+    if status != 200 {
+        let why = serde_json::from_str::<ErrorAnswer>(&text).map_or(text, |answer| {
+            format!("{}: {}", answer.error, answer.error_description)
+        });
+        return Err(Failure(format!("{url} answered {status}: {why}")));
+    }
+    let answer: TokenAnswer = serde_json::from_str(&text)?;
+    Ok(KeptToken {
+        access_token: answer.access_token,
+        refresh_by: answer.refresh_by,
+        expires_at: now + answer.expires_in,
+    })
+}
+
+/// One file for each service, principal and webservice.
+fn cache_file(args: &Args) -> Result<PathBuf, Failure> {
+    let folder = match (
+        &args.cache,
+        std::env::var_os("XDG_CACHE_HOME"),
+        std::env::var_os("HOME"),
+    ) {
+        (Some(folder), _, _) => folder.clone(),
+        (None, Some(cache), _) => PathBuf::from(cache).join("wsts"),
+        (None, None, Some(home)) => PathBuf::from(home).join(".cache/wsts"),
+        (None, None, None) => return Err(Failure("no home folder: name a folder with --cache".to_owned())),
+    };
+    std::fs::DirBuilder::new()
+        .recursive(true)
+        .mode(0o700)
+        .create(&folder)
+        .map_err(|error| format!("{}: {error}", folder.display()))?;
+    let name = format!(
+        "{}\n{}\n{}",
+        args.url,
+        args.client_id,
+        args.webservice.to_ascii_lowercase()
+    );
+    let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
+    let hex: String = digest
+        .as_ref()
+        .iter()
+        .take(16)
+        .map(|byte| format!("{byte:02x}"))
+        .collect();
+    Ok(folder.join(format!("{hex}.json")))
+}
+
+fn read_kept(file: &Path) -> Option<KeptToken> {
+    serde_json::from_slice(&std::fs::read(file).ok()?).ok()
+}
+
+/// Written beside and renamed, so that a reader never sees half a token.
+fn keep(file: &Path, token: &KeptToken) -> Result<(), Failure> {
+    let beside = file.with_extension(format!("{}.tmp", std::process::id()));
+    let mut out = private_file(&beside)?;
+    out.write_all(&serde_json::to_vec(token)?)?;
+    std::fs::rename(&beside, file)?;
+    Ok(())
+}

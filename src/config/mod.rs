@@ -1,0 +1,324 @@
+//! The configuration: file < `WSTS_SECTION__KEY` < flags. Unknown keys are errors, units stand in the names, secrets
+//! come from a file or the environment and never show in `Debug`.
+
+use std::net::SocketAddr;
+use std::path::{Path, PathBuf};
+
+use chrono::Duration;
+use figment::Figment;
+use figment::providers::{Env, Format as _, Toml};
+use serde::Deserialize;
+use zeroize::Zeroizing;
+
+use crate::domain::lifetime::TokenLifetime;
+use crate::domain::region::Region;
+use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
+use crate::signing::sealing::{self, KEY_BYTES};
+
+/// Everything an operator decides.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    pub server: Server,
+    #[serde(default)]
+    pub ops: Ops,
+    pub region: RegionSection,
+    pub storage: Storage,
+    #[serde(default)]
+    pub secrets: Secrets,
+    #[serde(default)]
+    pub tokens: Tokens,
+    #[serde(default)]
+    pub keys: Keys,
+    #[serde(default)]
+    pub directory: DirectorySection,
+    #[serde(default)]
+    pub log: Log,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Server {
+    pub listen: SocketAddr,
+    /// `iss`, and the base of every link: scheme and host, no trailing slash.
+    pub issuer: String,
+    /// Plain HTTP when absent, which only a loopback address may have.
+    pub tls: Option<Tls>,
+    /// Threads that answer requests; one for each core when absent.
+    pub workers: Option<usize>,
+    #[serde(default = "default_drain")]
+    pub drain_seconds: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Tls {
+    /// PEM, the server's certificate first.
+    pub certificate_file: PathBuf,
+    /// PEM, PKCS#8 or SEC1.
+    pub key_file: PathBuf,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ops {
+    pub listen: SocketAddr,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RegionSection {
+    pub name: Region,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Storage {
+    pub sqlite_file: PathBuf,
+}
+
+/// Each either in the environment or in a file. A KEK may be a list: the first seals, all open.
+#[derive(Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Secrets {
+    pub kek: Option<String>,
+    pub kek_file: Option<PathBuf>,
+    pub pepper: Option<String>,
+    pub pepper_file: Option<PathBuf>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Tokens {
+    pub default_lifetime_seconds: TokenLifetime,
+    /// Leeway that gateways grant after `exp`.
+    pub gateway_leeway_seconds: u32,
+    /// Further audiences for which a management token is given.
+    pub management_audiences: Vec<String>,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Keys {
+    pub algorithm: SigningAlgorithm,
+    pub lead_seconds: u32,
+    pub window_seconds: u32,
+    pub jwks_max_age_seconds: u32,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct DirectorySection {
+    pub max_principals: u64,
+    pub max_webservices: u64,
+    pub max_verified_tokens: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub format: LogFormat,
+    /// As `tracing` reads it, such as `info` or `workspace_sts=debug`.
+    pub level: String,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum LogFormat {
+    /// Text on a terminal, JSON elsewhere.
+    Auto,
+    Json,
+    Text,
+}
+
+const fn default_drain() -> u64 {
+    30
+}
+
+impl Default for Ops {
+    fn default() -> Self {
+        Self {
+            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
+        }
+    }
+}
+
+impl Default for Tokens {
+    fn default() -> Self {
+        // What Azure's SDKs ask for when they are not told of another cloud.
+        let audiences = [
+            "https://management.azure.com",
+            "https://management.core.windows.net",
+        ];
+        Self {
+            default_lifetime_seconds: TokenLifetime::DEFAULT,
+            gateway_leeway_seconds: 60,
+            management_audiences: audiences.map(str::to_owned).to_vec(),
+        }
+    }
+}
+
+impl Default for Keys {
+    fn default() -> Self {
+        Self {
+            algorithm: SigningAlgorithm::Es256,
+            lead_seconds: 24 * 3600,
+            window_seconds: 30 * 24 * 3600,
+            jwks_max_age_seconds: 300,
+        }
+    }
+}
+
+impl Default for DirectorySection {
+    fn default() -> Self {
+        Self {
+            max_principals: 100_000,
+            max_webservices: 50_000,
+            max_verified_tokens: 50_000,
+        }
+    }
+}
+
+impl Default for Log {
+    fn default() -> Self {
+        Self {
+            format: LogFormat::Auto,
+            level: "info".to_owned(),
+        }
+    }
+}
+
+impl std::fmt::Debug for Secrets {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let shown = |value: &Option<String>| value.as_ref().map(|_| "redacted");
+        f.debug_struct("Secrets")
+            .field("kek", &shown(&self.kek))
+            .field("kek_file", &self.kek_file)
+            .field("pepper", &shown(&self.pepper))
+            .field("pepper_file", &self.pepper_file)
+            .finish()
+    }
+}
+
+/// The configuration can't be used; the text names the key and where it stands.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct ConfigError(pub String);
+
+/// 32 bytes that wipe themselves.
+pub type Key = Zeroizing<[u8; KEY_BYTES]>;
+
+impl Config {
+    /// Reads a file and the environment over it, and checks every section.
+    pub fn load(file: &Path) -> Result<Self, ConfigError> {
+        if !file.is_file() {
+            return Err(ConfigError(format!(
+                "no configuration file at {}: name one with --config",
+                file.display()
+            )));
+        }
+        // Only names with a section are settings; WSTS_CONFIG and the like belong to the command line.
+        let environment = Env::prefixed("WSTS_")
+            .filter(|name| name.as_str().contains("__"))
+            .split("__");
+        let config: Self = Figment::new()
+            .merge(Toml::file_exact(file))
+            .merge(environment)
+            .extract()
+            .map_err(|error| ConfigError(error.to_string()))?;
+        config.check()?;
+        Ok(config)
+    }
+
+    /// Refuses settings that contradict one another.
+    pub fn check(&self) -> Result<(), ConfigError> {
+        let fail = |what: String| Err(ConfigError(what));
+        let issuer = &self.server.issuer;
+        let host = issuer
+            .strip_prefix("https://")
+            .or_else(|| issuer.strip_prefix("http://"))
+            .unwrap_or_default();
+        if host.is_empty() || host.contains(['/', '?', '#', ' ', '@']) {
+            return fail(format!(
+                "server.issuer must be https://HOST or https://HOST:PORT, not `{issuer}`"
+            ));
+        }
+        if self.server.tls.is_none() && !self.server.listen.ip().is_loopback() {
+            return fail("server.tls is missing: plain HTTP is served on a loopback address only".to_owned());
+        }
+        if issuer.starts_with("http://") && !self.server.listen.ip().is_loopback() {
+            return fail(
+                "server.issuer must begin with https:// unless server.listen is a loopback address"
+                    .to_owned(),
+            );
+        }
+        if self.server.workers == Some(0) {
+            return fail("server.workers must be at least 1".to_owned());
+        }
+        for (name, entries) in [
+            ("directory.max_principals", self.directory.max_principals),
+            ("directory.max_webservices", self.directory.max_webservices),
+            (
+                "directory.max_verified_tokens",
+                self.directory.max_verified_tokens,
+            ),
+        ] {
+            if entries == 0 {
+                return fail(format!("{name} must be at least 1"));
+            }
+        }
+        self.key_policy()
+            .check()
+            .map_err(|error| ConfigError(error.to_string()))
+    }
+
+    pub fn key_policy(&self) -> KeyPolicy {
+        KeyPolicy {
+            lead: Duration::seconds(self.keys.lead_seconds.into()),
+            window: Duration::seconds(self.keys.window_seconds.into()),
+            jwks_max_age: Duration::seconds(self.keys.jwks_max_age_seconds.into()),
+            longest_token: Duration::seconds(
+                i64::from(TokenLifetime::MAX_SECONDS) + i64::from(self.tokens.gateway_leeway_seconds),
+            ),
+        }
+    }
+}
+
+impl Secrets {
+    /// The KEKs, the primary first. A file holds one a line.
+    pub fn keks(&self) -> Result<(Key, Vec<Key>), ConfigError> {
+        let text = secret("kek", self.kek.as_deref(), self.kek_file.as_deref())?;
+        let mut keys = text
+            .split([',', '\n', ' '])
+            .map(str::trim)
+            .filter(|part| !part.is_empty());
+        let parse = |part: &str| {
+            sealing::parse_key("secrets.kek", part).map_err(|error| ConfigError(error.to_string()))
+        };
+        let primary = parse(keys.next().unwrap_or_default())?;
+        Ok((primary, keys.map(parse).collect::<Result<_, _>>()?))
+    }
+
+    pub fn pepper(&self) -> Result<Key, ConfigError> {
+        let text = secret("pepper", self.pepper.as_deref(), self.pepper_file.as_deref())?;
+        sealing::parse_key("secrets.pepper", &text).map_err(|error| ConfigError(error.to_string()))
+    }
+}
+
+fn secret(name: &str, value: Option<&str>, file: Option<&Path>) -> Result<Zeroizing<String>, ConfigError> {
+    match (value, file) {
+        (Some(value), None) => Ok(Zeroizing::new(value.to_owned())),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map(Zeroizing::new)
+            .map_err(|error| ConfigError(format!("secrets.{name}_file: {}: {error}", file.display()))),
+        (Some(_), Some(_)) => Err(ConfigError(format!(
+            "secrets.{name} and secrets.{name}_file: give one of them"
+        ))),
+        (None, None) => {
+            let variable = name.to_ascii_uppercase();
+            Err(ConfigError(format!(
+                "secrets.{name}_file is missing: name a file, or set WSTS_SECRETS__{variable} or WSTS_SECRETS__{variable}_FILE"
+            )))
+        }
+    }
+}

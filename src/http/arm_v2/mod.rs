@@ -1,0 +1,9 @@
+//! ARM: workspaces and online endpoints, as the azure-ai-ml SDK and ARM clients speak it.
+
+pub mod endpoints;
+pub mod token;
+pub mod views;
+pub mod workspaces;
+
+/// Items on one page of a list.
+pub const PAGE: u32 = 200;

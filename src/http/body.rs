@@ -1,0 +1,83 @@
+//! Reading a body: bounded in size and time, never inflated.
+
+use std::time::Duration;
+
+use actix_web::HttpRequest;
+use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
+use actix_web::web::{Bytes, BytesMut, Payload};
+use futures_util::{FutureExt as _, StreamExt as _};
+use serde::de::DeserializeOwned;
+
+use super::problem::{MAX_BODY_BYTES, Problem};
+
+/// From the end of the head to the end of the body. actix has no such deadline of its own.
+const DEADLINE: Duration = Duration::from_secs(10);
+
+/// The whole body.
+pub async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+    // The declared length is believed only when it is too large: nothing is allocated for it.
+    let declared = request
+        .headers()
+        .get(CONTENT_LENGTH)
+        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
+        return Err(Problem::BodyTooLarge);
+    }
+    // A small body has usually arrived with its head: then no timer is needed.
+    let collecting = collect(&mut payload);
+    let mut collecting = std::pin::pin!(collecting);
+    if let Some(done) = collecting.as_mut().now_or_never() {
+        return done;
+    }
+    tokio::time::timeout(DEADLINE, collecting)
+        .await
+        .unwrap_or(Err(Problem::BodyTimeout))
+}
+
+async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
+    let Some(first) = payload.next().await else {
+        return Ok(Bytes::new());
+    };
+    let first = first.map_err(|_| Problem::BodyBroken)?;
+    if first.len() > MAX_BODY_BYTES {
+        return Err(Problem::BodyTooLarge);
+    }
+    let Some(second) = payload.next().await else {
+        return Ok(first);
+    };
+    let mut whole = BytesMut::from(first.as_ref());
+    let mut next = Some(second);
+    while let Some(chunk) = next {
+        let chunk = chunk.map_err(|_| Problem::BodyBroken)?;
+        if whole.len() + chunk.len() > MAX_BODY_BYTES {
+            return Err(Problem::BodyTooLarge);
+        }
+        whole.extend_from_slice(&chunk);
+        next = payload.next().await;
+    }
+    Ok(whole.freeze())
+}
+
+/// Refuses a body that is not of this media type, or that is compressed.
+pub fn demand_media_type(request: &HttpRequest, expected: &'static str) -> Result<(), Problem> {
+    let value = request
+        .headers()
+        .get(CONTENT_TYPE)
+        .and_then(|value| value.to_str().ok())
+        .unwrap_or_default();
+    let essence = value.split(';').next().unwrap_or_default().trim();
+    if request.headers().contains_key(CONTENT_ENCODING) || !essence.eq_ignore_ascii_case(expected) {
+        return Err(Problem::MediaType(expected));
+    }
+    Ok(())
+}
+
+/// A JSON body; the error names the member and the place.
+pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
+    demand_media_type(request, "application/json")?;
+    let bytes = read(request, payload).await?;
+    serde_json::from_slice(&bytes).map_err(|error| Problem::Parameter {
+        name: "body",
+        what: error.to_string(),
+    })
+}

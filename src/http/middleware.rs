@@ -1,0 +1,202 @@
+//! What every request passes through, outermost: limits, context, panics, measurement, the log line.
+
+use std::panic::AssertUnwindSafe;
+use std::time::Instant;
+
+use actix_web::body::MessageBody;
+use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::web::Data;
+use actix_web::{Error, HttpMessage as _};
+use futures_util::FutureExt as _;
+
+use super::canonical_path::canonicalize;
+use super::problem::{Dialect, MAX_HEAD_BYTES, MAX_URI_BYTES, Occasion, Problem};
+use crate::services::{Core, Endpoint, RequestContext};
+
+const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
+/// MSAL's own correlation id.
+const CLIENT_REQUEST_ID: HeaderName = HeaderName::from_static("client-request-id");
+const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
+/// Longest id that is taken over from a caller.
+const MAX_ID_CHARS: usize = 64;
+
+/// Runs a request through the rest of the service.
+pub fn around<S, B>(
+    mut request: ServiceRequest,
+    service: &S,
+    core: &Data<Core>,
+) -> impl Future<Output = Result<ServiceResponse, Error>> + use<S, B>
+where
+    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
+    S::Future: 'static,
+    B: MessageBody + 'static,
+{
+    let core = core.clone();
+    let context = context(&request, &core);
+    let (started, request_id, trace_id) = (
+        context.started,
+        context.request_id.clone(),
+        context.trace_id.clone(),
+    );
+    let dialect = dialect_of(request.path());
+    let refused = check_limits(&request);
+    core.metrics.http_requests_in_flight.inc();
+    // Counted down when the future ends or is dropped with its connection.
+    let in_flight = InFlight(core.clone());
+    let (early, rest) = match refused {
+        Some(problem) => (Some((request, problem)), None),
+        None => {
+            canonicalize(&mut request);
+            request.extensions_mut().insert(context);
+            let method = request.method().clone();
+            (None, Some((service.call(request), method)))
+        }
+    };
+    async move {
+        let _in_flight = in_flight;
+        let occasion = Occasion {
+            request_id: &request_id,
+            trace_id: trace_id.as_deref(),
+            now: core.clock.now(),
+            basic: false,
+        };
+        if let Some((request, problem)) = early {
+            return Ok(request.into_response(problem.response(dialect, &occasion)));
+        }
+        // One of the two is there by construction.
+        let Some((future, method)) = rest else {
+            return Err(actix_web::error::ErrorInternalServerError(""));
+        };
+        match AssertUnwindSafe(future).catch_unwind().await {
+            Ok(Ok(response)) => {
+                let mut response = response.map_into_boxed_body();
+                if let Ok(value) = HeaderValue::from_str(&request_id) {
+                    response.headers_mut().insert(REQUEST_ID, value);
+                }
+                observe(
+                    &core,
+                    &response,
+                    &method,
+                    started,
+                    &request_id,
+                    trace_id.as_deref(),
+                );
+                Ok(response)
+            }
+            Ok(Err(error)) => Err(error),
+            Err(_) => {
+                core.metrics.panics.inc();
+                tracing::error!(request.id = %request_id, "a handler panicked");
+                Err(actix_web::error::InternalError::from_response(
+                    "panic",
+                    Problem::Internal.response(dialect, &occasion),
+                )
+                .into())
+            }
+        }
+    }
+}
+
+struct InFlight(Data<Core>);
+
+impl Drop for InFlight {
+    fn drop(&mut self) {
+        self.0.metrics.http_requests_in_flight.dec();
+    }
+}
+
+fn context(request: &ServiceRequest, core: &Core) -> RequestContext {
+    let mut drawn = core.draw_context(Endpoint::Api);
+    drawn.address = request.peer_addr().map(|address| address.ip());
+    let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
+    if let Some(given) = text(&REQUEST_ID)
+        .or_else(|| text(&CLIENT_REQUEST_ID))
+        .filter(|id| is_plain_id(id))
+    {
+        drawn.request_id = given.to_owned();
+    }
+    drawn.trace_id = text(&TRACEPARENT).and_then(trace_id);
+    drawn
+}
+
+/// An id that can stand in a log line and a header as it is.
+fn is_plain_id(id: &str) -> bool {
+    (1..=MAX_ID_CHARS).contains(&id.len())
+        && id
+            .bytes()
+            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+}
+
+/// The trace id of a W3C `traceparent` (Trace Context, section 3.2).
+fn trace_id(value: &str) -> Option<String> {
+    let mut parts = value.split('-');
+    let (version, id) = (parts.next()?, parts.next()?);
+    let hex = |text: &str| text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'));
+    (version.len() == 2 && hex(version) && id.len() == 32 && hex(id) && id.bytes().any(|b| b != b'0'))
+        .then(|| id.to_owned())
+}
+
+fn check_limits(request: &ServiceRequest) -> Option<Problem> {
+    let uri = request.uri();
+    let uri_bytes = uri.path_and_query().map_or(0, |path| path.as_str().len());
+    if uri_bytes > MAX_URI_BYTES {
+        return Some(Problem::UriTooLong);
+    }
+    // As on the wire in HTTP/1.1: name, colon, space, value, line end.
+    let fields: usize = request
+        .headers()
+        .iter()
+        .map(|(name, value)| name.as_str().len() + value.len() + 4)
+        .sum();
+    (uri_bytes + fields > MAX_HEAD_BYTES).then_some(Problem::HeadTooLarge)
+}
+
+/// The dialect of a path that may have no route.
+pub fn dialect_of(path: &str) -> Dialect {
+    if path.starts_with("/modelmanagement") {
+        Dialect::V1
+    } else if path.starts_with("/subscriptions") || path.starts_with("/providers") {
+        Dialect::V2
+    } else if path.contains("/oauth2/") {
+        Dialect::OAuth
+    } else {
+        Dialect::Problem
+    }
+}
+
+fn observe(
+    core: &Core,
+    response: &ServiceResponse,
+    method: &actix_web::http::Method,
+    started: Instant,
+    request_id: &str,
+    trace_id: Option<&str>,
+) {
+    let elapsed = started.elapsed();
+    let status = response.status();
+    // Templates and known methods only: a caller must not be able to make series.
+    let pattern = response.request().match_pattern();
+    let route = pattern.as_deref().unwrap_or("other");
+    let method = match method.as_str() {
+        known @ ("GET" | "HEAD" | "POST" | "PUT" | "PATCH" | "DELETE" | "OPTIONS") => known,
+        _ => "_OTHER",
+    };
+    core.metrics
+        .http_request_duration
+        .with_label_values(&[method, route, status.as_str()])
+        .observe(elapsed.as_secs_f64());
+    let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
+    let (status, address) = (
+        status.as_u16(),
+        response.request().peer_addr().map(|peer| peer.ip()),
+    );
+    // Issued tokens have their audit rows; a line for each is for those who look for something.
+    if status >= 500 {
+        tracing::error!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request failed");
+    } else if status >= 400 {
+        tracing::info!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request refused");
+    } else {
+        tracing::debug!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request answered");
+    }
+}

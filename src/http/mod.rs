@@ -1,0 +1,15 @@
+//! The wire: actix stands only here (and in `startup`, which runs it). Handlers parse, call one use case, shape the
+//! reply; what a refusal looks like is decided in [`problem`] alone.
+
+pub mod arm_v2;
+pub mod body;
+pub mod call;
+pub mod canonical_path;
+pub mod middleware;
+pub mod modelmanagement_v1;
+pub mod oauth;
+pub mod ops;
+pub mod problem;
+pub mod rbac;
+pub mod reply;
+pub mod routes;

@@ -1,0 +1,3 @@
+//! Model management v1, as the azureml-core SDK speaks it.
+
+pub mod token;

@@ -1,0 +1,230 @@
+//! The form of a token request, taken strictly: no known parameter twice (RFC 6749, section 3.2), credentials in one
+//! place (section 2.3), unknown parameters ignored.
+
+use std::borrow::Cow;
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use crate::domain::resource::WebserviceId;
+use crate::http::problem::Problem;
+use crate::services::issue_token::RequestedTarget;
+
+/// The parameters that are looked at.
+#[derive(Default)]
+pub struct TokenForm<'a> {
+    pub grant_type: Option<Cow<'a, str>>,
+    pub client_id: Option<Cow<'a, str>>,
+    pub client_secret: Option<Cow<'a, str>>,
+    pub scope: Option<Cow<'a, str>>,
+    pub resource: Option<Cow<'a, str>>,
+    pub token_lifetime_seconds: Option<Cow<'a, str>>,
+}
+
+/// Longest value of any parameter, in bytes.
+const MAX_VALUE_BYTES: usize = 4096;
+
+impl<'a> TokenForm<'a> {
+    pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
+        if std::str::from_utf8(body).is_err() {
+            return Err(parameter("body", "not UTF-8"));
+        }
+        let mut form = Self::default();
+        for (name, value) in form_urlencoded::parse(body) {
+            let (name, place) = match name.as_ref() {
+                "grant_type" => ("grant_type", &mut form.grant_type),
+                "client_id" => ("client_id", &mut form.client_id),
+                "client_secret" => ("client_secret", &mut form.client_secret),
+                "scope" => ("scope", &mut form.scope),
+                "resource" => ("resource", &mut form.resource),
+                "token_lifetime_seconds" => ("token_lifetime_seconds", &mut form.token_lifetime_seconds),
+                _ => continue,
+            };
+            if value.len() > MAX_VALUE_BYTES {
+                return Err(parameter(name, format!("longer than {MAX_VALUE_BYTES} bytes")));
+            }
+            // A parameter without a value counts as omitted (RFC 6749, section 3.1), but still as one occurrence.
+            if place.replace(value).is_some() {
+                return Err(parameter(name, "sent more than once"));
+            }
+        }
+        Ok(form)
+    }
+
+    /// The client's id and secret, from the form or from HTTP Basic.
+    pub fn client(&mut self, authorization: Option<&str>) -> Result<(Cow<'a, str>, Cow<'a, str>), Problem> {
+        let in_form = (present(self.client_id.take()), present(self.client_secret.take()));
+        let Some(authorization) = authorization else {
+            return match in_form {
+                (Some(id), Some(secret)) => Ok((id, secret)),
+                (None, _) => Err(parameter("client_id", "missing")),
+                (_, None) => Err(parameter("client_secret", "missing")),
+            };
+        };
+        let (id, secret) = basic(authorization).ok_or_else(|| {
+            parameter(
+                "Authorization",
+                "not HTTP Basic of a form-encoded client id and secret (RFC 6749, section 2.3.1)",
+            )
+        })?;
+        match in_form {
+            (_, Some(_)) => Err(parameter(
+                "client_secret",
+                "sent in the form and by HTTP Basic: use one of them",
+            )),
+            (Some(other), None) if other != id.as_str() => {
+                Err(parameter("client_id", "not the one of HTTP Basic"))
+            }
+            _ => Ok((Cow::Owned(id), Cow::Owned(secret))),
+        }
+    }
+
+    /// Seconds to which the life is to be shortened.
+    pub fn lifetime(&self) -> Result<Option<u32>, Problem> {
+        let text = self
+            .token_lifetime_seconds
+            .as_deref()
+            .filter(|text| !text.is_empty());
+        text.map(|text| {
+            text.parse()
+                .map_err(|_| parameter("token_lifetime_seconds", "not a number of seconds"))
+        })
+        .transpose()
+    }
+
+    /// What the token is to open: `resource` (RFC 8707), or a scope of the form `{audience}/.default`.
+    pub fn target(&self, issuer: &str, management: &[String]) -> Result<RequestedTarget, Problem> {
+        let resource = self.resource.as_deref().filter(|text| !text.is_empty());
+        let scope = self.scope.as_deref().filter(|text| !text.is_empty());
+        match (resource, scope) {
+            (None, None) => Err(parameter(
+                "resource",
+                "missing: send `resource` or `scope={audience}/.default`",
+            )),
+            (Some(resource), None | Some("score")) => {
+                target(resource, issuer, management).map_err(Problem::InvalidTarget)
+            }
+            (Some(_), Some(_)) => Err(Problem::InvalidScope(
+                "`scope` beside `resource` can only be `score`".to_owned(),
+            )),
+            (None, Some(scope)) => {
+                let audience = scope.strip_suffix("/.default").ok_or_else(|| {
+                    Problem::InvalidScope("`scope` must be one audience followed by `/.default`".to_owned())
+                })?;
+                target(audience, issuer, management).map_err(Problem::InvalidScope)
+            }
+        }
+    }
+}
+
+fn target(audience: &str, issuer: &str, management: &[String]) -> Result<RequestedTarget, String> {
+    let trimmed = audience.trim_end_matches('/');
+    if trimmed == issuer || management.iter().any(|known| known == trimmed) {
+        return Ok(RequestedTarget::Management);
+    }
+    let Some(id) = audience.strip_prefix(issuer) else {
+        return Err(format!(
+            "the audience must be `{issuer}`, for a management token, or `{issuer}` followed by the ARM id of a webservice"
+        ));
+    };
+    WebserviceId::parse(id)
+        .map(RequestedTarget::Webservice)
+        .map_err(|error| error.to_string())
+}
+
+fn present(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
+    value.filter(|value| !value.is_empty())
+}
+
+fn parameter(name: &'static str, what: impl Into<String>) -> Problem {
+    Problem::Parameter {
+        name,
+        what: what.into(),
+    }
+}
+
+/// Client id and secret of HTTP Basic, each form-encoded (RFC 6749, section 2.3.1).
+fn basic(authorization: &str) -> Option<(String, String)> {
+    let (scheme, encoded) = authorization.split_once(' ')?;
+    if !scheme.eq_ignore_ascii_case("basic") {
+        return None;
+    }
+    let decoded = String::from_utf8(STANDARD.decode(encoded.trim()).ok()?).ok()?;
+    let (id, secret) = decoded.split_once(':')?;
+    let decode = |text: &str| {
+        // A lone value parses as a name; `=` and `&` must come escaped.
+        let mut pairs = form_urlencoded::parse(text.as_bytes());
+        let (name, value) = pairs.next()?;
+        (pairs.next().is_none() && value.is_empty()).then(|| name.into_owned())
+    };
+    Some((decode(id)?, decode(secret)?))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://sts.example";
+    const WS: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/demo/services/scorer";
+
+    fn target_of(body: &str) -> Result<RequestedTarget, Problem> {
+        TokenForm::parse(body.as_bytes())?.target(ISSUER, &["https://management.azure.com".to_owned()])
+    }
+
+    #[test]
+    fn audiences() {
+        for management in [
+            "scope=https://sts.example/.default",
+            "scope=https://sts.example//.default",
+            "resource=https://management.azure.com/",
+        ] {
+            assert!(
+                matches!(target_of(management), Ok(RequestedTarget::Management)),
+                "{management}"
+            );
+        }
+        for webservice in [
+            format!("resource={ISSUER}{WS}"),
+            format!("scope={ISSUER}{WS}/.default"),
+        ] {
+            assert!(
+                matches!(target_of(&webservice), Ok(RequestedTarget::Webservice(_))),
+                "{webservice}"
+            );
+        }
+        assert!(matches!(target_of("scope=openid"), Err(Problem::InvalidScope(_))));
+        assert!(matches!(
+            target_of("resource=https://evil.example"),
+            Err(Problem::InvalidTarget(_))
+        ));
+        assert!(matches!(
+            target_of(&format!("resource={ISSUER}.evil{WS}")),
+            Err(Problem::InvalidTarget(_))
+        ));
+        assert!(matches!(
+            target_of("scope="),
+            Err(Problem::Parameter { name: "resource", .. })
+        ));
+    }
+
+    #[test]
+    fn a_parameter_comes_once_and_credentials_from_one_place() {
+        assert!(matches!(
+            TokenForm::parse(b"scope=a&scope=b"),
+            Err(Problem::Parameter { name: "scope", .. })
+        ));
+        assert!(TokenForm::parse(b"foo=a&foo=b").is_ok());
+        let header = format!("Basic {}", STANDARD.encode("id:se%2Bcret"));
+        let client = |body: &'static [u8], header: Option<&str>| TokenForm::parse(body)?.client(header);
+        assert!(
+            matches!(client(b"client_id=id&client_secret=x", None), Ok((id, secret)) if id == "id" && secret == "x")
+        );
+        assert!(matches!(client(b"", Some(&header)), Ok((id, secret)) if id == "id" && secret == "se+cret"));
+        assert!(client(b"client_id=id", Some(&header)).is_ok());
+        assert!(client(b"client_id=other", Some(&header)).is_err());
+        assert!(client(b"client_secret=x", Some(&header)).is_err());
+        assert!(client(b"client_id=id", None).is_err());
+        assert!(client(b"", Some("Basic !!!")).is_err());
+        assert!(client(b"", Some("Bearer x")).is_err());
+    }
+}

@@ -1,0 +1,55 @@
+//! The operators' listener: health and metrics. Loopback by default, no authentication.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+
+use actix_web::HttpResponse;
+use actix_web::http::header::{CONTENT_TYPE, HeaderValue};
+use actix_web::web::{self, Data, ServiceConfig};
+
+use crate::services::Core;
+
+/// Set when the service begins to drain.
+#[derive(Default)]
+pub struct Draining(pub AtomicBool);
+
+const TEXT: HeaderValue = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+
+pub fn configure(config: &mut ServiceConfig) {
+    config
+        .service(web::resource("/livez").route(web::get().to(live)))
+        .service(web::resource("/readyz").route(web::get().to(ready)))
+        .service(web::resource("/healthz").route(web::get().to(ready)))
+        .service(web::resource("/metrics").route(web::get().to(metrics)));
+}
+
+/// The process answers; asks nothing of anything else.
+async fn live() -> HttpResponse {
+    HttpResponse::Ok().body("live\n")
+}
+
+/// Whether requests should come here: a signing key is active, its JWKS is fresh, and no drain has begun.
+async fn ready(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
+    match why_not_ready(&core, &draining) {
+        None => HttpResponse::Ok().body("ready\n"),
+        Some(why) => HttpResponse::ServiceUnavailable().body(format!("not ready: {why}\n")),
+    }
+}
+
+fn why_not_ready(core: &Core, draining: &Draining) -> Option<&'static str> {
+    if draining.0.load(Ordering::SeqCst) {
+        return Some("draining");
+    }
+    if core.key_ring.load().active(core.clock.now()).is_none() {
+        return Some("no signing key is active");
+    }
+    (core.jwks_max_age() == 0).then_some("the signing keys were not read for too long")
+}
+
+async fn metrics(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
+    core.metrics
+        .ready
+        .set(i64::from(why_not_ready(&core, &draining).is_none()));
+    let mut response = HttpResponse::Ok().body(core.metrics.render());
+    response.headers_mut().insert(CONTENT_TYPE, TEXT);
+    response
+}

@@ -1,0 +1,374 @@
+//! The one table from an error to a status, a code and words (docs/problems.md).
+//!
+//! Only here is an error shaped for the wire. "No role" and "no such webservice" get the same words; all faults of
+//! credentials get the same words; the service's own troubles are named without their inner messages.
+
+use actix_web::HttpResponse;
+use actix_web::http::StatusCode;
+use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
+use serde_json::{Value, json};
+
+use super::reply;
+use crate::domain::denial::Denial;
+use crate::services::Refusal;
+
+/// The shape of errors on a path.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Dialect {
+    /// RFC 6749, section 5.2, with the `error_codes` that Microsoft's clients know.
+    OAuth,
+    /// Model management v1: a bare object of code, statusCode, message.
+    V1,
+    /// ARM: an `error` object of code and message.
+    V2,
+    /// RFC 9457.
+    Problem,
+}
+
+/// Everything that can go wrong with a request.
+#[derive(Debug)]
+pub enum Problem {
+    Refused(Refusal),
+    /// A parameter or member that is missing, doubled or out of its rule; named.
+    Parameter {
+        name: &'static str,
+        what: String,
+    },
+    UnsupportedGrantType,
+    InvalidScope(String),
+    InvalidTarget(String),
+    UnknownTenant,
+    MissingApiVersion,
+    NoRoute,
+    MethodNotAllowed(&'static str),
+    MediaType(&'static str),
+    BodyTooLarge,
+    BodyTimeout,
+    BodyBroken,
+    UriTooLong,
+    HeadTooLarge,
+    /// A handler panicked.
+    Internal,
+}
+
+impl From<Refusal> for Problem {
+    fn from(refusal: Refusal) -> Self {
+        Self::Refused(refusal)
+    }
+}
+
+/// Largest body in bytes.
+pub const MAX_BODY_BYTES: usize = 32 * 1024;
+/// Largest request head in bytes.
+pub const MAX_HEAD_BYTES: usize = 16 * 1024;
+/// Longest URI in bytes.
+pub const MAX_URI_BYTES: usize = 8 * 1024;
+/// What a caller should wait when the service is in trouble of its own, in seconds.
+const RETRY_AFTER_SECONDS: &str = "2";
+
+struct Row {
+    status: StatusCode,
+    /// Last part of the RFC 9457 `type`, and the ARM code in CamelCase.
+    slug: &'static str,
+    code: &'static str,
+    /// RFC 6749 `error` and Entra's number.
+    oauth: (&'static str, u32),
+    text: String,
+}
+
+fn row(
+    status: StatusCode,
+    slug: &'static str,
+    code: &'static str,
+    oauth: (&'static str, u32),
+    text: impl Into<String>,
+) -> Row {
+    Row {
+        status,
+        slug,
+        code,
+        oauth,
+        text: text.into(),
+    }
+}
+
+const INVALID_REQUEST: (&str, u32) = ("invalid_request", 900_144);
+
+fn table(problem: &Problem, dialect: Dialect) -> Row {
+    use StatusCode as S;
+    match problem {
+        Problem::Refused(refusal) => refused(refusal, dialect),
+        Problem::Parameter { name, what } => row(
+            S::BAD_REQUEST,
+            "invalid-parameter",
+            "InvalidParameter",
+            INVALID_REQUEST,
+            format!("`{name}`: {what}"),
+        ),
+        Problem::UnsupportedGrantType => row(
+            S::BAD_REQUEST,
+            "unsupported-grant-type",
+            "UnsupportedGrantType",
+            ("unsupported_grant_type", 70_003),
+            "`grant_type` must be client_credentials",
+        ),
+        Problem::InvalidScope(what) => row(
+            S::BAD_REQUEST,
+            "invalid-scope",
+            "InvalidScope",
+            ("invalid_scope", 70_011),
+            what.clone(),
+        ),
+        Problem::InvalidTarget(what) => row(
+            S::BAD_REQUEST,
+            "invalid-target",
+            "InvalidTarget",
+            ("invalid_target", 500_011),
+            what.clone(),
+        ),
+        Problem::UnknownTenant => row(
+            S::BAD_REQUEST,
+            "unknown-tenant",
+            "InvalidTenant",
+            ("invalid_request", 90_002),
+            "the tenant in the path is not registered here",
+        ),
+        Problem::MissingApiVersion => row(
+            S::BAD_REQUEST,
+            "missing-api-version",
+            "MissingApiVersionParameter",
+            INVALID_REQUEST,
+            "the query parameter `api-version` is required; any version is accepted",
+        ),
+        Problem::NoRoute => row(
+            S::NOT_FOUND,
+            "no-route",
+            "ResourceNotFound",
+            INVALID_REQUEST,
+            "there is nothing at this path",
+        ),
+        Problem::MethodNotAllowed(allow) => row(
+            S::METHOD_NOT_ALLOWED,
+            "method-not-allowed",
+            "MethodNotAllowed",
+            INVALID_REQUEST,
+            format!("this path takes {allow} only"),
+        ),
+        Problem::MediaType(expected) => row(
+            S::UNSUPPORTED_MEDIA_TYPE,
+            "unsupported-media-type",
+            "UnsupportedMediaType",
+            INVALID_REQUEST,
+            format!("the Content-Type must be {expected}, without a Content-Encoding"),
+        ),
+        Problem::BodyTooLarge => row(
+            S::PAYLOAD_TOO_LARGE,
+            "body-too-large",
+            "RequestEntityTooLarge",
+            INVALID_REQUEST,
+            format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+        ),
+        Problem::BodyTimeout => row(
+            S::REQUEST_TIMEOUT,
+            "body-timeout",
+            "RequestTimeout",
+            INVALID_REQUEST,
+            "the body did not arrive in time",
+        ),
+        Problem::BodyBroken => row(
+            S::BAD_REQUEST,
+            "body-broken",
+            "InvalidRequestContent",
+            INVALID_REQUEST,
+            "the body broke off",
+        ),
+        Problem::UriTooLong => row(
+            S::URI_TOO_LONG,
+            "uri-too-long",
+            "UriTooLong",
+            INVALID_REQUEST,
+            format!("the URI is longer than {MAX_URI_BYTES} bytes"),
+        ),
+        Problem::HeadTooLarge => row(
+            S::REQUEST_HEADER_FIELDS_TOO_LARGE,
+            "head-too-large",
+            "RequestHeaderFieldsTooLarge",
+            INVALID_REQUEST,
+            format!("the request head is larger than {MAX_HEAD_BYTES} bytes"),
+        ),
+        Problem::Internal => row(
+            S::INTERNAL_SERVER_ERROR,
+            "internal-error",
+            "InternalServerError",
+            ("server_error", 90_036),
+            "an internal error; tell the operators the request id",
+        ),
+    }
+}
+
+fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
+    use StatusCode as S;
+    match refusal {
+        Refusal::Denied(denial) => denied(*denial, dialect),
+        Refusal::Forbidden(action) => row(
+            S::FORBIDDEN,
+            "action-not-granted",
+            "AuthorizationFailed",
+            ("access_denied", 65_001),
+            format!("no role of this principal grants `{action}` here"),
+        ),
+        Refusal::NotFound => row(
+            S::NOT_FOUND,
+            "not-found",
+            "ResourceNotFound",
+            INVALID_REQUEST,
+            "no such resource, or this principal has no role (at least Reader) to see it",
+        ),
+        Refusal::Invalid(what) => row(
+            S::BAD_REQUEST,
+            "invalid-request",
+            "InvalidRequestContent",
+            INVALID_REQUEST,
+            what.clone(),
+        ),
+        Refusal::Conflict(what) => row(S::CONFLICT, "conflict", "Conflict", INVALID_REQUEST, what.clone()),
+        Refusal::Unavailable(_) => row(
+            S::SERVICE_UNAVAILABLE,
+            "temporarily-unavailable",
+            "ServiceUnavailable",
+            ("temporarily_unavailable", 90_033),
+            "the service can't answer right now; try again after Retry-After",
+        ),
+    }
+}
+
+fn denied(denial: Denial, dialect: Dialect) -> Row {
+    use StatusCode as S;
+    match denial {
+        // One answer for every fault of a credential: nobody learns which client ids exist.
+        Denial::UnknownClient
+        | Denial::MalformedSecret
+        | Denial::WrongSecret
+        | Denial::SecretExpired
+        | Denial::WrongTenant => row(
+            S::UNAUTHORIZED,
+            "invalid-client",
+            "InvalidClient",
+            ("invalid_client", 7_000_215),
+            "the client id is unknown in this tenant, its secret is wrong or expired, or it is disabled",
+        ),
+        Denial::PrincipalDisabled if dialect == Dialect::OAuth => denied(Denial::UnknownClient, dialect),
+        Denial::MissingToken => row(
+            S::UNAUTHORIZED,
+            "missing-token",
+            "AuthenticationFailed",
+            INVALID_REQUEST,
+            "send a management token of this service as `Authorization: Bearer`",
+        ),
+        Denial::InvalidToken | Denial::TokenExpired | Denial::PrincipalDisabled => row(
+            S::UNAUTHORIZED,
+            "invalid-token",
+            "InvalidAuthenticationToken",
+            ("invalid_client", 500_133),
+            "the bearer token is not a live management token of this service; fetch a new one with scope {API}/.default",
+        ),
+        Denial::NoSuchWebservice | Denial::NoRole => row(
+            if dialect == Dialect::OAuth {
+                S::BAD_REQUEST
+            } else {
+                S::NOT_FOUND
+            },
+            "no-such-webservice",
+            if dialect == Dialect::V1 {
+                "ServiceNotFound"
+            } else {
+                "ResourceNotFound"
+            },
+            ("invalid_target", 500_011),
+            "no such webservice, or this principal has no role (at least Reader) on its workspace",
+        ),
+        Denial::NotTokenAuth(mode) => row(
+            S::BAD_REQUEST,
+            "auth-mode-mismatch",
+            "AuthModeMismatch",
+            ("invalid_target", 500_011),
+            format!("the webservice has auth mode `{mode}`: there are no tokens for it"),
+        ),
+        Denial::LifetimeTooShort => row(
+            S::BAD_REQUEST,
+            "invalid-parameter",
+            "InvalidParameter",
+            INVALID_REQUEST,
+            "`token_lifetime_seconds`: a requested lifetime is at least 60 seconds",
+        ),
+    }
+}
+
+/// What an error answer needs to know of its request.
+pub struct Occasion<'a> {
+    pub request_id: &'a str,
+    pub trace_id: Option<&'a str>,
+    pub now: chrono::DateTime<chrono::Utc>,
+    /// The request used HTTP Basic, so a 401 names that scheme (RFC 6749, section 5.2).
+    pub basic: bool,
+}
+
+impl Problem {
+    /// The answer in a dialect's shape.
+    pub fn response(&self, dialect: Dialect, occasion: &Occasion<'_>) -> HttpResponse {
+        let row = table(self, dialect);
+        let content_type = if dialect == Dialect::Problem {
+            reply::PROBLEM_JSON
+        } else {
+            reply::JSON
+        };
+        let mut response = reply::json(row.status, content_type, &body(&row, dialect, occasion));
+        let headers = response.headers_mut();
+        if row.status == StatusCode::SERVICE_UNAVAILABLE {
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+        }
+        if row.status == StatusCode::UNAUTHORIZED {
+            let challenge = match (dialect, occasion.basic) {
+                (Dialect::OAuth, true) => Some("Basic realm=\"wsts\""),
+                // openid-client hides `invalid_client` behind a challenge that was not asked for.
+                (Dialect::OAuth, false) => None,
+                _ if row.slug == "missing-token" => Some("Bearer realm=\"wsts\""),
+                _ => Some("Bearer realm=\"wsts\", error=\"invalid_token\""),
+            };
+            if let Some(challenge) = challenge {
+                headers.insert(WWW_AUTHENTICATE, HeaderValue::from_static(challenge));
+            }
+        }
+        if let Self::MethodNotAllowed(allow) = self {
+            headers.insert(ALLOW, HeaderValue::from_static(allow));
+        }
+        response
+    }
+}
+
+fn body(row: &Row, dialect: Dialect, occasion: &Occasion<'_>) -> Value {
+    match dialect {
+        Dialect::OAuth => json!({
+            "error": row.oauth.0,
+            "error_description": row.text,
+            "error_codes": [row.oauth.1],
+            "timestamp": occasion.now.format("%Y-%m-%d %H:%M:%SZ").to_string(),
+            "trace_id": occasion.trace_id.unwrap_or(occasion.request_id),
+            "correlation_id": occasion.request_id,
+        }),
+        Dialect::V1 => json!({
+            "code": row.code,
+            "statusCode": row.status.as_u16(),
+            "message": row.text,
+            "correlation": { "RequestId": occasion.request_id },
+        }),
+        Dialect::V2 => json!({ "error": { "code": row.code, "message": row.text } }),
+        Dialect::Problem => json!({
+            "type": format!("urn:wsts:problem:{}", row.slug),
+            "title": row.slug.replace('-', " "),
+            "status": row.status.as_u16(),
+            "detail": row.text,
+            "request_id": occasion.request_id,
+        }),
+    }
+}

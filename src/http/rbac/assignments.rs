@@ -1,0 +1,189 @@
+//! Role assignments: PUT, GET, LIST, DELETE.
+
+use actix_web::{HttpResponse, web::Payload};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use super::scope;
+use crate::domain::ids::{ObjectId, RoleAssignmentId, RoleDefinitionId};
+use crate::domain::role::RoleAssignment;
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::http::{body, reply};
+use crate::services::Refusal;
+use crate::storage::Mutation;
+
+#[derive(Deserialize)]
+struct Body {
+    properties: Properties,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct Properties {
+    /// An id, or an ARM id that ends in one.
+    role_definition_id: String,
+    /// Object id of the principal.
+    principal_id: ObjectId,
+}
+
+pub async fn list(call: Call) -> HttpResponse {
+    let result = async {
+        call.demand_api_version()?;
+        let scope = scope(&call)?;
+        let caller = call.authorize(&scope).await?;
+        let found = call.core.store.assignments(&scope).await.map_err(Refusal::from)?;
+        // Assignments at the root of other tenants are none of this caller's business.
+        let mut value = Vec::with_capacity(found.len());
+        for assignment in &found {
+            if scope.subscription().is_some() || same_tenant(&call, assignment.object_id, &caller).await? {
+                value.push(view(assignment));
+            }
+        }
+        Ok(reply::ok(&json!({ "value": value })))
+    };
+    call.reply(result.await)
+}
+
+pub async fn get(call: Call) -> HttpResponse {
+    let result = async {
+        call.demand_api_version()?;
+        let scope = scope(&call)?;
+        call.authorize(&scope).await?;
+        let found = call
+            .core
+            .store
+            .assignment(id(&call)?)
+            .await
+            .map_err(Refusal::from)?;
+        let found = found
+            .filter(|found| found.scope == scope)
+            .ok_or(Refusal::NotFound)?;
+        Ok(reply::ok(&view(&found)))
+    };
+    call.reply(result.await)
+}
+
+pub async fn put(call: Call, payload: Payload) -> HttpResponse {
+    let result = async {
+        call.demand_api_version()?;
+        let scope = scope(&call)?;
+        let caller = call.authorize(&scope).await?;
+        let body: Body = body::json(&call.request, payload).await?;
+        let role_id = role_id(&body.properties.role_definition_id)?;
+        if !call.core.directory.roles().contains_key(&role_id) {
+            return Err(Problem::Parameter {
+                name: "properties.roleDefinitionId",
+                what: "no such role".to_owned(),
+            });
+        }
+        if !same_tenant(&call, body.properties.principal_id, &caller).await? {
+            let what = "no such principal in this tenant".to_owned();
+            return Err(Problem::Parameter {
+                name: "properties.principalId",
+                what,
+            });
+        }
+        let assignment = RoleAssignment {
+            id: id(&call)?,
+            object_id: body.properties.principal_id,
+            role_id,
+            scope,
+        };
+        match call
+            .core
+            .store
+            .assignment(assignment.id)
+            .await
+            .map_err(Refusal::from)?
+        {
+            Some(before) if before == assignment => return Ok(reply::ok(&view(&before))),
+            Some(_) => {
+                return Err(
+                    Refusal::Conflict("a role assignment can't be changed, only deleted".to_owned()).into(),
+                );
+            }
+            None => {}
+        }
+        call.core
+            .change(
+                &caller,
+                &[Mutation::PutAssignment(assignment.clone())],
+                &call.context,
+            )
+            .await?;
+        Ok(reply::created(&view(&assignment)))
+    };
+    call.reply(result.await)
+}
+
+pub async fn delete(call: Call) -> HttpResponse {
+    let result = async {
+        call.demand_api_version()?;
+        let scope = scope(&call)?;
+        let caller = call.authorize(&scope).await?;
+        let id = id(&call)?;
+        let found = call.core.store.assignment(id).await.map_err(Refusal::from)?;
+        let Some(found) = found.filter(|found| found.scope == scope) else {
+            return Ok(reply::no_content());
+        };
+        call.core
+            .change(&caller, &[Mutation::DeleteAssignment(id)], &call.context)
+            .await?;
+        Ok(reply::ok(&view(&found)))
+    };
+    call.reply(result.await)
+}
+
+async fn same_tenant(
+    call: &Call,
+    object_id: ObjectId,
+    caller: &crate::services::authenticate::Authenticated,
+) -> Result<bool, Problem> {
+    let Some(client_id) = call
+        .core
+        .store
+        .client_of(object_id)
+        .await
+        .map_err(Refusal::from)?
+    else {
+        return Ok(false);
+    };
+    let facts = call
+        .core
+        .directory
+        .principal(client_id)
+        .await
+        .map_err(Refusal::from)?;
+    Ok(facts.is_some_and(|facts| facts.principal.tenant_id == caller.facts.principal.tenant_id))
+}
+
+fn id(call: &Call) -> Result<RoleAssignmentId, Problem> {
+    RoleAssignmentId::parse(call.segment("id")).map_err(|error| Problem::Parameter {
+        name: "roleAssignmentId",
+        what: error.to_string(),
+    })
+}
+
+fn role_id(text: &str) -> Result<RoleDefinitionId, Problem> {
+    RoleDefinitionId::parse(text.rsplit('/').next().unwrap_or_default()).map_err(|error| Problem::Parameter {
+        name: "properties.roleDefinitionId",
+        what: error.to_string(),
+    })
+}
+
+fn view(assignment: &RoleAssignment) -> Value {
+    let prefix = assignment.scope.to_string();
+    let prefix = prefix.trim_end_matches('/');
+    json!({
+        "id": format!("{prefix}/providers/Microsoft.Authorization/roleAssignments/{}", assignment.id),
+        "name": assignment.id,
+        "type": "Microsoft.Authorization/roleAssignments",
+        "properties": {
+            "roleDefinitionId": format!("/providers/Microsoft.Authorization/roleDefinitions/{}", assignment.role_id),
+            "principalId": assignment.object_id,
+            "principalType": "ServicePrincipal",
+            "scope": assignment.scope,
+        },
+    })
+}

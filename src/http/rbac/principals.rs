@@ -1,0 +1,187 @@
+//! `/v1.0/servicePrincipals`: create, list, read, enable or disable, delete. Always within the caller's own tenant.
+
+use std::sync::Arc;
+
+use actix_web::{HttpResponse, web::Payload};
+use serde::Deserialize;
+use serde_json::{Value, json};
+
+use crate::domain::ids::{ClientId, ObjectId};
+use crate::domain::principal::{ClientSecret, ServicePrincipal};
+use crate::domain::resource::Scope;
+use crate::entropy;
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::http::{body, reply};
+use crate::services::Refusal;
+use crate::services::authenticate::Authenticated;
+use crate::storage::{Mutation, Page, PrincipalFacts};
+
+const PAGE: u32 = 200;
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase")]
+struct CreateBody {
+    display_name: String,
+    /// Made by the service when absent.
+    app_id: Option<ClientId>,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
+struct UpdateBody {
+    display_name: Option<String>,
+    account_enabled: Option<bool>,
+}
+
+pub async fn list(call: Call) -> HttpResponse {
+    let result = async {
+        let caller = call.authorize(&Scope::root()).await?;
+        let after = call.query("$skiptoken").unwrap_or_default();
+        let page = Page {
+            after: &after,
+            limit: PAGE,
+        };
+        let tenant = caller.facts.principal.tenant_id;
+        let found = call
+            .core
+            .store
+            .principals(tenant, page)
+            .await
+            .map_err(Refusal::from)?;
+        let mut answer = json!({ "value": found.iter().map(|found| view(found, &[])).collect::<Vec<_>>() });
+        if let (true, Some(last), Some(members)) =
+            (found.len() == PAGE as usize, found.last(), answer.as_object_mut())
+        {
+            let issuer = &call.core.settings.policy.issuer;
+            let link = format!("{issuer}/v1.0/servicePrincipals?$skiptoken={}", last.object_id);
+            members.insert("@odata.nextLink".to_owned(), json!(link));
+        }
+        Ok(reply::ok(&answer))
+    };
+    call.reply(result.await)
+}
+
+pub async fn get(call: Call) -> HttpResponse {
+    let result = async {
+        let (_, found) = find(&call).await?;
+        Ok(reply::ok(&view(&found.principal, &found.secrets)))
+    };
+    call.reply(result.await)
+}
+
+pub async fn create(call: Call, payload: Payload) -> HttpResponse {
+    let result = async {
+        let caller = call.authorize(&Scope::root()).await?;
+        let body: CreateBody = body::json(&call.request, payload).await?;
+        let random = || entropy::random_uuid(call.core.entropy.as_ref());
+        let principal = ServicePrincipal {
+            object_id: ObjectId::from_uuid(random()),
+            client_id: body.app_id.unwrap_or_else(|| ClientId::from_uuid(random())),
+            tenant_id: caller.facts.principal.tenant_id,
+            display_name: display_name(body.display_name)?,
+            enabled: true,
+            created_at: call.core.clock.now(),
+        };
+        call.core
+            .change(
+                &caller,
+                &[Mutation::PutPrincipal(principal.clone())],
+                &call.context,
+            )
+            .await?;
+        Ok(reply::created(&view(&principal, &[])))
+    };
+    call.reply(result.await)
+}
+
+pub async fn update(call: Call, payload: Payload) -> HttpResponse {
+    let result = async {
+        let (caller, found) = find(&call).await?;
+        let body: UpdateBody = body::json(&call.request, payload).await?;
+        let mut principal = found.principal.clone();
+        if let Some(name) = body.display_name {
+            principal.display_name = display_name(name)?;
+        }
+        principal.enabled = body.account_enabled.unwrap_or(principal.enabled);
+        call.core
+            .change(&caller, &[Mutation::PutPrincipal(principal)], &call.context)
+            .await?;
+        Ok(reply::no_content())
+    };
+    call.reply(result.await)
+}
+
+pub async fn delete(call: Call) -> HttpResponse {
+    let result = async {
+        let (caller, found) = find(&call).await?;
+        call.core
+            .change(
+                &caller,
+                &[Mutation::DeletePrincipal(found.principal.object_id)],
+                &call.context,
+            )
+            .await?;
+        Ok(reply::no_content())
+    };
+    call.reply(result.await)
+}
+
+/// Checks the caller, then finds the principal whose object id stands in the path, in the caller's tenant.
+pub async fn find(call: &Call) -> Result<(Authenticated, Arc<PrincipalFacts>), Problem> {
+    let caller = call.authorize(&Scope::root()).await?;
+    let object_id = ObjectId::parse(call.segment("id")).map_err(|error| Problem::Parameter {
+        name: "id",
+        what: error.to_string(),
+    })?;
+    let client_id = call
+        .core
+        .store
+        .client_of(object_id)
+        .await
+        .map_err(Refusal::from)?
+        .ok_or(Refusal::NotFound)?;
+    let found = call
+        .core
+        .directory
+        .principal(client_id)
+        .await
+        .map_err(Refusal::from)?;
+    let found = found.filter(|found| found.principal.tenant_id == caller.facts.principal.tenant_id);
+    Ok((caller, found.ok_or(Refusal::NotFound)?))
+}
+
+fn display_name(name: String) -> Result<String, Problem> {
+    let lawful = (1..=128).contains(&name.len()) && !name.chars().any(char::is_control);
+    if lawful {
+        return Ok(name);
+    }
+    Err(Problem::Parameter {
+        name: "displayName",
+        what: "1 to 128 bytes without control characters".to_owned(),
+    })
+}
+
+fn view(principal: &ServicePrincipal, secrets: &[ClientSecret]) -> Value {
+    json!({
+        "id": principal.object_id,
+        "appId": principal.client_id,
+        "displayName": principal.display_name,
+        "accountEnabled": principal.enabled,
+        "appOwnerOrganizationId": principal.tenant_id,
+        "createdDateTime": principal.created_at,
+        "servicePrincipalType": "Application",
+        "passwordCredentials": secrets.iter().map(password_view).collect::<Vec<_>>(),
+    })
+}
+
+/// A secret without its text.
+pub fn password_view(secret: &ClientSecret) -> Value {
+    json!({
+        "keyId": secret.id,
+        "displayName": secret.display_name,
+        "hint": secret.hint,
+        "startDateTime": secret.created_at,
+        "endDateTime": secret.expires_at,
+    })
+}

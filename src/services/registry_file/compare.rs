@@ -1,0 +1,109 @@
+//! What a file would change: a pure comparison with what is stored.
+
+use std::collections::{HashMap, HashSet};
+
+use chrono::{DateTime, Utc};
+
+use super::{Difference, Line, RegistryFile};
+use crate::domain::ids::TenantId;
+use crate::entropy::Entropy;
+use crate::storage::{Mutation, RegistrySnapshot};
+
+/// Compares a file with what is stored.
+///
+/// # Errors
+/// Every mistake found, each naming its entry: doubled entries, dangling references, rules that don't hold.
+pub fn compare(
+    file: &RegistryFile,
+    stored: &RegistrySnapshot,
+    prune: bool,
+    now: DateTime<Utc>,
+    entropy: &dyn Entropy,
+) -> Result<Difference, Vec<String>> {
+    let mut comparison = Comparison {
+        now,
+        entropy,
+        stored,
+        out: Difference::default(),
+        mistakes: Vec::new(),
+    };
+    comparison.tenants(file);
+    comparison.subscriptions(file);
+    let workspaces = comparison.workspaces(file);
+    let webservices = comparison.webservices(file, &workspaces);
+    let roles = comparison.roles(file);
+    let principals = comparison.principals(file);
+    let assignments = comparison.assignments(file, &roles, &principals);
+    if prune {
+        comparison.prune(file, &webservices, &assignments);
+    }
+    if comparison.mistakes.is_empty() {
+        Ok(comparison.out)
+    } else {
+        Err(comparison.mistakes)
+    }
+}
+
+/// A comparison under way: what was found so far, and what is wrong with the file.
+pub(super) struct Comparison<'a> {
+    pub now: DateTime<Utc>,
+    pub entropy: &'a dyn Entropy,
+    pub stored: &'a RegistrySnapshot,
+    pub out: Difference,
+    pub mistakes: Vec<String>,
+}
+
+impl Comparison<'_> {
+    /// All tenants after the application.
+    pub fn all_tenants(&self, file: &RegistryFile) -> HashSet<TenantId> {
+        let stored = self.stored.tenants.iter().map(|tenant| tenant.id);
+        stored.chain(file.tenants.iter().map(|entry| entry.id)).collect()
+    }
+
+    /// Tenants of all subscriptions after the application, by lower-case subscription id.
+    pub fn tenants_of_subscriptions(&self, file: &RegistryFile) -> HashMap<String, TenantId> {
+        let stored = self
+            .stored
+            .subscriptions
+            .iter()
+            .map(|found| (found.id.to_ascii_lowercase(), found.tenant_id));
+        let named = file
+            .subscriptions
+            .iter()
+            .map(|entry| (entry.id.to_ascii_lowercase(), entry.tenant));
+        stored.chain(named).collect()
+    }
+
+    /// Puts what is new or differs.
+    pub fn put<T: PartialEq>(
+        &mut self,
+        before: Option<&T>,
+        after: T,
+        mutation: impl FnOnce(T) -> Mutation,
+        text: impl FnOnce() -> String,
+    ) {
+        if before == Some(&after) {
+            return;
+        }
+        self.line(if before.is_some() { '~' } else { '+' }, text());
+        self.out.mutations.push(mutation(after));
+    }
+
+    pub fn remove(&mut self, text: String, mutation: Mutation) {
+        self.line('-', text);
+        self.out.mutations.push(mutation);
+    }
+
+    pub fn line(&mut self, sign: char, text: String) {
+        self.out.lines.push(Line { sign, text });
+    }
+
+    pub fn refuse_doubles(&mut self, kind: &str, keys: impl Iterator<Item = String>) {
+        let mut seen = HashSet::new();
+        for key in keys {
+            if !seen.insert(key.clone()) {
+                self.mistakes.push(format!("{kind} {key}: named twice"));
+            }
+        }
+    }
+}

@@ -1,0 +1,208 @@
+//! Comparing who may do what: roles, principals, assignments.
+
+use std::collections::{HashMap, HashSet};
+
+use super::compare::Comparison;
+use super::{PrincipalEntry, RegistryFile};
+use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId};
+use crate::domain::principal::ServicePrincipal;
+use crate::domain::role::{RoleAssignment, RoleDefinition, built_in_roles};
+use crate::entropy;
+use crate::services::client_secrets::MAX_SECRET_DAYS;
+use crate::storage::Mutation;
+
+/// What makes two assignments the same: principal, role and scope key.
+pub(super) type AssignmentKey = (ObjectId, RoleDefinitionId, String);
+
+impl Comparison<'_> {
+    /// Ids of all roles after the application, by lower-case name.
+    pub fn roles(&mut self, file: &RegistryFile) -> HashMap<String, RoleDefinitionId> {
+        let stored = self.stored;
+        let mut all: HashMap<String, RoleDefinitionId> = stored
+            .roles
+            .iter()
+            .map(|role| (role.name.to_ascii_lowercase(), role.id))
+            .collect();
+        for role in built_in_roles() {
+            all.insert(role.name.to_ascii_lowercase(), role.id);
+            let before = stored.roles.iter().find(|found| found.id == role.id);
+            let name = role.name.clone();
+            self.put(before, role, Mutation::PutRole, || {
+                format!("built-in role {name}")
+            });
+        }
+        self.refuse_doubles(
+            "role",
+            file.role_definitions
+                .iter()
+                .map(|entry| entry.name.to_ascii_lowercase()),
+        );
+        // Two under one id would take turns at each application.
+        let ids = file.role_definitions.iter().map(|entry| entry.id.to_string());
+        self.refuse_doubles("role id", ids);
+        for entry in &file.role_definitions {
+            if built_in_roles()
+                .iter()
+                .any(|role| role.id == entry.id || role.name.eq_ignore_ascii_case(&entry.name))
+            {
+                self.mistakes
+                    .push(format!("role `{}`: built-in roles can't be changed", entry.name));
+                continue;
+            }
+            let role = RoleDefinition {
+                id: entry.id,
+                name: entry.name.clone(),
+                description: entry.description.clone(),
+                actions: entry.actions.clone(),
+                not_actions: entry.not_actions.clone(),
+                built_in: false,
+            };
+            all.insert(entry.name.to_ascii_lowercase(), entry.id);
+            let before = stored.roles.iter().find(|found| found.id == entry.id);
+            self.put(before, role, Mutation::PutRole, || {
+                format!("role `{}`", entry.name)
+            });
+        }
+        all
+    }
+
+    /// Object id and tenant of all principals after the application.
+    pub fn principals(&mut self, file: &RegistryFile) -> HashMap<ClientId, (ObjectId, TenantId)> {
+        let stored: HashMap<ClientId, &ServicePrincipal> = self
+            .stored
+            .principals
+            .iter()
+            .map(|found| (found.client_id, found))
+            .collect();
+        let with_secret: HashSet<ObjectId> = self.stored.with_secret.iter().copied().collect();
+        let tenants = self.all_tenants(file);
+        let mut all: HashMap<ClientId, (ObjectId, TenantId)> = stored
+            .iter()
+            .map(|(client_id, found)| (*client_id, (found.object_id, found.tenant_id)))
+            .collect();
+        self.refuse_doubles(
+            "principal",
+            file.principals.iter().map(|entry| entry.client_id.to_string()),
+        );
+        let ids = file.principals.iter().filter_map(|entry| entry.object_id);
+        self.refuse_doubles("object id", ids.map(|id| id.to_string()));
+        for entry in &file.principals {
+            let before = stored.get(&entry.client_id).copied();
+            if let Some(mistake) = check_principal(entry, before, &tenants) {
+                self.mistakes.push(format!(
+                    "principal {} `{}`: {mistake}",
+                    entry.client_id, entry.name
+                ));
+                continue;
+            }
+            let object_id = before.map(|found| found.object_id).or(entry.object_id);
+            let object_id =
+                object_id.unwrap_or_else(|| ObjectId::from_uuid(entropy::random_uuid(self.entropy)));
+            let principal = ServicePrincipal {
+                object_id,
+                client_id: entry.client_id,
+                tenant_id: entry.tenant,
+                display_name: entry.name.clone(),
+                enabled: entry.enabled,
+                created_at: before.map_or(self.now, |found| found.created_at),
+            };
+            all.insert(entry.client_id, (object_id, entry.tenant));
+            self.put(before, principal, Mutation::PutPrincipal, || {
+                format!(
+                    "principal {} `{}`{}",
+                    entry.client_id,
+                    entry.name,
+                    if entry.enabled { "" } else { " (disabled)" }
+                )
+            });
+            if let Some(days) = entry
+                .secret_lifetime_days
+                .filter(|_| !with_secret.contains(&object_id))
+            {
+                self.line(
+                    '+',
+                    format!("client secret of principal {} for {days} days", entry.client_id),
+                );
+                self.out.secrets.push((entry.client_id, object_id, days));
+            }
+        }
+        all
+    }
+
+    /// The assignments that the file names, as (principal, role, scope key).
+    pub fn assignments(
+        &mut self,
+        file: &RegistryFile,
+        roles: &HashMap<String, RoleDefinitionId>,
+        principals: &HashMap<ClientId, (ObjectId, TenantId)>,
+    ) -> HashSet<AssignmentKey> {
+        let held: HashSet<_> = self.stored.assignments.iter().map(assignment_key).collect();
+        let tenant_of = self.tenants_of_subscriptions(file);
+        let mut named = HashSet::with_capacity(file.role_assignments.len());
+        for entry in &file.role_assignments {
+            let what = format!(
+                "role assignment `{}` of principal {} at {}",
+                entry.role, entry.principal, entry.scope
+            );
+            let Some((object_id, tenant_id)) = principals.get(&entry.principal) else {
+                self.mistakes.push(format!("{what}: no such principal"));
+                continue;
+            };
+            let Some(role_id) = roles.get(&entry.role.to_ascii_lowercase()) else {
+                self.mistakes.push(format!("{what}: no such role"));
+                continue;
+            };
+            let tenant = entry
+                .scope
+                .subscription()
+                .map(|id| tenant_of.get(&id.to_ascii_lowercase()));
+            if tenant.is_some_and(|tenant| tenant != Some(tenant_id)) {
+                self.mistakes.push(format!(
+                    "{what}: the scope's subscription does not exist in the principal's tenant"
+                ));
+                continue;
+            }
+            let assignment = RoleAssignment {
+                id: RoleAssignmentId::from_uuid(entropy::random_uuid(self.entropy)),
+                object_id: *object_id,
+                role_id: *role_id,
+                scope: entry.scope.clone(),
+            };
+            let key = assignment_key(&assignment);
+            if named.insert(key.clone()) && !held.contains(&key) {
+                self.line('+', what);
+                self.out.mutations.push(Mutation::PutAssignment(assignment));
+            }
+        }
+        named
+    }
+}
+
+pub(super) fn assignment_key(assignment: &RoleAssignment) -> AssignmentKey {
+    (
+        assignment.object_id,
+        assignment.role_id,
+        assignment.scope.key().to_owned(),
+    )
+}
+
+fn check_principal(
+    entry: &PrincipalEntry,
+    before: Option<&ServicePrincipal>,
+    tenants: &HashSet<TenantId>,
+) -> Option<String> {
+    if !tenants.contains(&entry.tenant) {
+        return Some(format!("no tenant {}", entry.tenant));
+    }
+    if before.is_some_and(|found| found.tenant_id != entry.tenant) {
+        return Some("its tenant can't be changed".to_owned());
+    }
+    if before.is_some_and(|found| entry.object_id.is_some_and(|id| id != found.object_id)) {
+        return Some("its object id can't be changed".to_owned());
+    }
+    let lawful = |days: u32| (1..=MAX_SECRET_DAYS).contains(&i64::from(days));
+    if entry.secret_lifetime_days.is_some_and(|days| !lawful(days)) {
+        return Some(format!("secret_lifetime_days must be 1 to {MAX_SECRET_DAYS}"));
+    }
+    None
+}

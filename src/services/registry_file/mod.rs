@@ -1,0 +1,186 @@
+//! The registry as a file: its format, parsed strictly, and its application.
+//!
+//! Comparing it with what is stored is pure and stands in `compare`; [`Core::apply`] commits the outcome in one
+//! transaction, so a file is applied whole or not at all.
+//!
+//! To add a kind of entry: its struct here, a method in `compare_*.rs`, its removal in `prune.rs`, and a case in
+//! `tests.rs`.
+
+mod compare;
+mod compare_access;
+mod compare_resources;
+mod prune;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+
+use chrono::{DateTime, Duration, Utc};
+use serde::Deserialize;
+
+use super::{Core, Refusal, RequestContext};
+use crate::domain::audit::Actor;
+use crate::domain::client_secret::PlainSecret;
+use crate::domain::ids::{ClientId, ObjectId, RoleDefinitionId, TenantId};
+use crate::domain::lifetime::TokenLifetime;
+use crate::domain::principal::SecretSlot;
+use crate::domain::region::Region;
+use crate::domain::resource::{Scope, WorkspaceId};
+use crate::domain::role::ActionPattern;
+use crate::domain::webservice::{AuthMode, ComputeType};
+use crate::storage::Mutation;
+
+pub use compare::compare;
+
+/// A registry file. Unknown keys are errors.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct RegistryFile {
+    pub tenants: Vec<TenantEntry>,
+    pub subscriptions: Vec<SubscriptionEntry>,
+    pub workspaces: Vec<WorkspaceEntry>,
+    pub webservices: Vec<WebserviceEntry>,
+    pub principals: Vec<PrincipalEntry>,
+    pub role_definitions: Vec<RoleEntry>,
+    pub role_assignments: Vec<AssignmentEntry>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TenantEntry {
+    pub id: TenantId,
+    pub name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SubscriptionEntry {
+    pub id: String,
+    pub tenant: TenantId,
+    pub name: String,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WorkspaceEntry {
+    pub id: WorkspaceId,
+    pub home_region: Region,
+    #[serde(default)]
+    pub failover_regions: Vec<Region>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct WebserviceEntry {
+    pub workspace: WorkspaceId,
+    pub name: String,
+    pub compute_type: ComputeType,
+    /// The default of the compute type when absent.
+    pub auth_mode: Option<AuthMode>,
+    /// The home region of the workspace when absent.
+    pub compute_region: Option<Region>,
+    pub scoring_uri: Option<String>,
+    pub token_lifetime_seconds: Option<TokenLifetime>,
+    pub description: Option<String>,
+    #[serde(default)]
+    pub tags: BTreeMap<String, String>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PrincipalEntry {
+    pub client_id: ClientId,
+    pub tenant: TenantId,
+    pub name: String,
+    #[serde(default = "yes")]
+    pub enabled: bool,
+    /// Made by the service when absent.
+    pub object_id: Option<ObjectId>,
+    /// Makes a client secret of this life when the principal has none, and shows it once.
+    pub secret_lifetime_days: Option<u32>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RoleEntry {
+    pub id: RoleDefinitionId,
+    pub name: String,
+    #[serde(default)]
+    pub description: String,
+    pub actions: Vec<ActionPattern>,
+    #[serde(default)]
+    pub not_actions: Vec<ActionPattern>,
+}
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct AssignmentEntry {
+    /// Client id of the principal.
+    pub principal: ClientId,
+    /// Name of a role.
+    pub role: String,
+    pub scope: Scope,
+}
+
+const fn yes() -> bool {
+    true
+}
+
+/// One line of the difference.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Line {
+    /// `+` new, `~` changed, `-` removed, `!` a warning.
+    pub sign: char,
+    pub text: String,
+}
+
+/// What applying a file would do.
+#[derive(Debug, Default)]
+pub struct Difference {
+    pub lines: Vec<Line>,
+    pub mutations: Vec<Mutation>,
+    /// Principals that get a secret, with its life in days.
+    pub secrets: Vec<(ClientId, ObjectId, u32)>,
+}
+
+/// A secret made by an application of a file: shown once.
+pub struct ShownSecret {
+    pub client_id: ClientId,
+    pub plain: PlainSecret,
+    pub expires_at: DateTime<Utc>,
+}
+
+impl Core {
+    /// Commits a difference, and returns the secrets that were made for it.
+    pub async fn apply(
+        &self,
+        difference: Difference,
+        context: &RequestContext,
+    ) -> Result<Vec<ShownSecret>, Refusal> {
+        let Difference {
+            mut mutations,
+            secrets,
+            ..
+        } = difference;
+        let mut shown = Vec::with_capacity(secrets.len());
+        for (client_id, object_id, days) in secrets {
+            let expires_at = self.clock.now() + Duration::days(i64::from(days));
+            let name = Some("registry file".to_owned());
+            let made = self.make_secret(object_id, SecretSlot::First, name, Some(expires_at))?;
+            mutations.push(Mutation::AddSecret(made.secret));
+            shown.push(ShownSecret {
+                client_id,
+                plain: made.plain,
+                expires_at,
+            });
+        }
+        if !mutations.is_empty() {
+            let actor = Actor {
+                method: Some("command_line"),
+                ..Actor::default()
+            };
+            self.change_as(&actor, &mutations, context).await?;
+        }
+        Ok(shown)
+    }
+}

@@ -1,0 +1,275 @@
+//! The composition root: from a configuration to a running service.
+
+use std::net::{SocketAddr, TcpListener};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+
+use actix_web::dev::{Server, ServerHandle};
+use actix_web::web::Data;
+use actix_web::{App, HttpServer};
+use arc_swap::ArcSwap;
+use chrono::Duration;
+use rustls::ServerConfig;
+use rustls::pki_types::pem::PemObject as _;
+use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+
+use crate::audit::Recorder;
+use crate::clock::{Clock, SystemClock};
+use crate::config::{Config, ConfigError, Tls};
+use crate::directory::verified::VerifiedTokens;
+use crate::directory::{Capacity, Directory};
+use crate::domain::issuance::Policy;
+use crate::entropy::{Entropy, SystemEntropy};
+use crate::http::ops::Draining;
+use crate::http::{middleware, ops, routes};
+use crate::metrics::Metrics;
+use crate::services::rotate_signing_keys::RotationError;
+use crate::services::{Core, Settings};
+use crate::signing::provider;
+use crate::signing::sealing::{KekList, Pepper};
+use crate::signing::signer::KeyRing;
+use crate::storage::sqlite::SqliteStore;
+use crate::storage::{Mutation, StorageError, Store};
+use crate::worker;
+
+/// Why the service does not start. Each text says what to do.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    #[error("configuration: {0}")]
+    Config(#[from] ConfigError),
+    #[error("storage: {0}")]
+    Storage(#[from] StorageError),
+    #[error("signing keys: {0}")]
+    Keys(#[from] RotationError),
+    #[error(
+        "the secrets in this database were made under pepper {stored}, but pepper {configured} is configured: start with the pepper that made them"
+    )]
+    Pepper { stored: String, configured: String },
+    #[error("can't listen on {0}: {1}")]
+    Listen(SocketAddr, std::io::Error),
+    #[error("TLS: {0}")]
+    Tls(String),
+    #[error("{0}")]
+    Other(String),
+}
+
+/// The seams that tests put their own parts into.
+pub struct Parts {
+    pub clock: Arc<dyn Clock>,
+    pub entropy: Arc<dyn Entropy>,
+}
+
+impl Default for Parts {
+    fn default() -> Self {
+        Self {
+            clock: Arc::new(SystemClock),
+            entropy: Arc::new(SystemEntropy::new()),
+        }
+    }
+}
+
+/// A service that listens.
+pub struct Running {
+    pub core: Arc<Core>,
+    pub public: SocketAddr,
+    pub ops: SocketAddr,
+    draining: Data<Draining>,
+    handles: [ServerHandle; 2],
+    servers: [Server; 2],
+    worker: tokio::task::JoinHandle<()>,
+}
+
+/// The use cases over the configured database, without any listener: for the command line.
+pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> {
+    provider::install();
+    let (primary, others) = config.secrets.keks()?;
+    let pepper_key = config.secrets.pepper()?;
+    let pepper = Pepper::new(&pepper_key);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.storage.sqlite_file).await?);
+    let remembered = store.remember("pepper_id", &pepper.id()).await?;
+    if remembered != pepper.id() {
+        let stored = <[u8; 8]>::try_from(remembered.as_slice()).unwrap_or_default();
+        let (stored, configured) = (
+            crate::signing::sealing::hex(&stored),
+            crate::signing::sealing::hex(&pepper.id()),
+        );
+        return Err(StartError::Pepper { stored, configured });
+    }
+    ensure_built_in_roles(store.as_ref()).await?;
+    let region = config.region.name.clone();
+    let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
+    for (home, compute) in store.regions().await? {
+        metrics.introduce_pair(home.as_str(), compute.as_str());
+    }
+    let capacity = Capacity {
+        principals: config.directory.max_principals,
+        webservices: config.directory.max_webservices,
+    };
+    let directory = Directory::open(Arc::clone(&store), capacity).await?;
+    let (recorder, _) = Recorder::start(Arc::clone(&store), Arc::clone(&metrics));
+    let settings = Settings {
+        policy: Policy {
+            issuer: config.server.issuer.clone(),
+            region: region.clone(),
+            default_lifetime: config.tokens.default_lifetime_seconds,
+            gateway_leeway: Duration::seconds(config.tokens.gateway_leeway_seconds.into()),
+        },
+        keys: config.key_policy(),
+        algorithm: config.keys.algorithm,
+        management_audiences: config
+            .tokens
+            .management_audiences
+            .iter()
+            .map(|audience| audience.trim_end_matches('/').to_owned())
+            .collect(),
+    };
+    let keks = KekList::new(&primary, &others);
+    let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;
+    Ok(Core {
+        settings,
+        store,
+        directory,
+        verified: VerifiedTokens::new(config.directory.max_verified_tokens),
+        recorder,
+        metrics,
+        clock: parts.clock,
+        entropy: parts.entropy,
+        pepper,
+        keks,
+        key_ring: ArcSwap::from_pointee(ring),
+        published: ArcSwap::default(),
+    })
+}
+
+/// Starts everything; returns when both listeners accept connections.
+pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
+    let tls = config.server.tls.as_ref().map(tls_config).transpose()?;
+    // Bound before anything is made: a second start on the same address must not touch the database.
+    let (public, ops) = (bind(config.server.listen)?, bind(config.ops.listen)?);
+    let address = |listener: &TcpListener| {
+        listener
+            .local_addr()
+            .map_err(|error| StartError::Other(error.to_string()))
+    };
+    let (public_address, ops_address) = (address(&public)?, address(&ops)?);
+    let core = Arc::new(compose(config, parts).await?);
+    core.tend_signing_keys().await?;
+    let draining = Data::new(Draining::default());
+    let io = |error: std::io::Error| StartError::Other(error.to_string());
+    let data = Data::from(Arc::clone(&core));
+    let app = move || {
+        let around = data.clone();
+        App::new()
+            .app_data(data.clone())
+            .wrap_fn(move |request, service| middleware::around(request, service, &around))
+            .configure(routes::configure)
+    };
+    let server = HttpServer::new(app)
+        .workers(
+            config
+                .server
+                .workers
+                .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into)),
+        )
+        .client_request_timeout(std::time::Duration::from_secs(10))
+        .shutdown_timeout(config.server.drain_seconds)
+        .disable_signals();
+    let server = match tls {
+        Some(tls) => server.listen_rustls_0_23(public, tls),
+        None => server.listen(public),
+    };
+    let server = server.map_err(io)?.run();
+    let (ops_data, ops_draining) = (Data::from(Arc::clone(&core)), draining.clone());
+    let ops_server = HttpServer::new(move || {
+        App::new()
+            .app_data(ops_data.clone())
+            .app_data(ops_draining.clone())
+            .configure(ops::configure)
+    })
+    .workers(1)
+    .disable_signals()
+    .listen(ops)
+    .map_err(io)?
+    .run();
+    core.metrics.ready.set(1);
+    tracing::info!(server.address = %public_address, ops.address = %ops_address, region = %config.region.name, issuer = %config.server.issuer, "serving");
+    let worker = tokio::spawn(worker::run(Arc::clone(&core)));
+    let handles = [server.handle(), ops_server.handle()];
+    Ok(Running {
+        core,
+        public: public_address,
+        ops: ops_address,
+        draining,
+        handles,
+        servers: [server, ops_server],
+        worker,
+    })
+}
+
+/// Stops a running service.
+#[derive(Clone)]
+pub struct Stopper {
+    draining: Data<Draining>,
+    handles: [ServerHandle; 2],
+}
+
+impl Stopper {
+    /// Says "not ready", lets running requests end, and stops. With `graceful` off, stops at once.
+    pub async fn stop(&self, graceful: bool) {
+        self.draining.0.store(true, Ordering::SeqCst);
+        let [public, ops] = &self.handles;
+        public.stop(graceful).await;
+        ops.stop(false).await;
+    }
+}
+
+impl Running {
+    pub fn stopper(&self) -> Stopper {
+        Stopper {
+            draining: self.draining.clone(),
+            handles: self.handles.clone(),
+        }
+    }
+
+    /// Serves until stopped.
+    pub async fn serve(self) -> std::io::Result<()> {
+        let [public, ops] = self.servers;
+        let outcome = tokio::join!(public, ops);
+        self.worker.abort();
+        outcome.0.and(outcome.1)
+    }
+}
+
+/// Built-in roles are part of the program; a database that lacks one, or has an older text, gets it.
+async fn ensure_built_in_roles(store: &dyn Store) -> Result<(), StorageError> {
+    let stored = store.roles().await?;
+    let missing: Vec<Mutation> = crate::domain::role::built_in_roles()
+        .into_iter()
+        .filter(|role| !stored.contains(role))
+        .map(Mutation::PutRole)
+        .collect();
+    if !missing.is_empty() {
+        store.commit(&missing, &[]).await?;
+    }
+    Ok(())
+}
+
+fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
+    TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
+}
+
+fn tls_config(tls: &Tls) -> Result<ServerConfig, StartError> {
+    let fail = |what: &std::path::Path, error: &dyn std::fmt::Display| {
+        StartError::Tls(format!("{}: {error}", what.display()))
+    };
+    let chain = CertificateDer::pem_file_iter(&tls.certificate_file)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| fail(&tls.certificate_file, &error))?;
+    let key = PrivateKeyDer::from_pem_file(&tls.key_file).map_err(|error| fail(&tls.key_file, &error))?;
+    ServerConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .map_err(|error| fail(&tls.certificate_file, &error))?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)
+        .map_err(|error| fail(&tls.certificate_file, &error))
+}

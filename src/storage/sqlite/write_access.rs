@@ -1,0 +1,113 @@
+//! Writes of who may do what: principals, secrets, roles, assignments. Each logs what it makes stale.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::codec::{micros, to_json};
+use super::mutations::{changed, changed_principal, put, run};
+use crate::domain::ids::{CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
+use crate::domain::principal::{ClientSecret, ServicePrincipal};
+use crate::domain::role::{RoleAssignment, RoleDefinition};
+use crate::storage::Result;
+
+pub async fn put_principal(connection: &mut SqliteConnection, principal: &ServicePrincipal) -> Result<()> {
+    // Tokens name both ids and the tenant: under other ones it would be another principal.
+    let sql = "INSERT INTO principals (object_id, client_id, tenant_id, display_name, enabled, created_at) \
+               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (object_id) DO UPDATE SET \
+               display_name = excluded.display_name, enabled = excluded.enabled \
+               WHERE client_id = excluded.client_id AND tenant_id = excluded.tenant_id";
+    let query = sqlx::query(sql)
+        .bind(principal.object_id.uuid())
+        .bind(principal.client_id.uuid())
+        .bind(principal.tenant_id.uuid())
+        .bind(&principal.display_name)
+        .bind(principal.enabled)
+        .bind(micros(principal.created_at));
+    let subject = format!("principal {}", principal.client_id);
+    put(connection, query, subject, "object id, client id and tenant").await?;
+    changed_principal(connection, principal.object_id).await
+}
+
+pub async fn delete_principal(connection: &mut SqliteConnection, object_id: ObjectId) -> Result<()> {
+    // Logged first: afterwards nobody knows its client id.
+    changed_principal(connection, object_id).await?;
+    let query = sqlx::query("DELETE FROM principals WHERE object_id = ?").bind(object_id.uuid());
+    run(connection, query, format!("principal {object_id}")).await?;
+    Ok(())
+}
+
+pub async fn add_secret(connection: &mut SqliteConnection, secret: &ClientSecret) -> Result<()> {
+    let sql = "INSERT INTO client_secrets (id, object_id, slot, display_name, digest, hint, created_at, expires_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(sql)
+        .bind(secret.id.uuid())
+        .bind(secret.object_id.uuid())
+        .bind(secret.slot.number())
+        .bind(&secret.display_name)
+        .bind(secret.digest.0.as_slice())
+        .bind(&secret.hint)
+        .bind(micros(secret.created_at))
+        .bind(micros(secret.expires_at));
+    let subject = format!("secret of principal {}", secret.object_id);
+    run(connection, query, subject).await?;
+    changed_principal(connection, secret.object_id).await
+}
+
+pub async fn remove_secret(
+    connection: &mut SqliteConnection,
+    object_id: ObjectId,
+    id: CredentialId,
+) -> Result<()> {
+    let query = sqlx::query("DELETE FROM client_secrets WHERE id = ? AND object_id = ?")
+        .bind(id.uuid())
+        .bind(object_id.uuid());
+    run(connection, query, format!("secret {id}")).await?;
+    changed_principal(connection, object_id).await
+}
+
+pub async fn put_role(connection: &mut SqliteConnection, role: &RoleDefinition) -> Result<()> {
+    let sql = "INSERT INTO role_definitions (id, name, description, actions, not_actions, built_in) \
+               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+               description = excluded.description, actions = excluded.actions, \
+               not_actions = excluded.not_actions, built_in = excluded.built_in";
+    let query = sqlx::query(sql)
+        .bind(role.id.uuid())
+        .bind(&role.name)
+        .bind(&role.description)
+        .bind(to_json(&role.actions)?)
+        .bind(to_json(&role.not_actions)?)
+        .bind(role.built_in);
+    run(connection, query, format!("role `{}`", role.name)).await?;
+    changed(connection, "roles", &role.name).await
+}
+
+pub async fn delete_role(connection: &mut SqliteConnection, id: RoleDefinitionId) -> Result<()> {
+    let query = sqlx::query("DELETE FROM role_definitions WHERE id = ?").bind(id.uuid());
+    run(connection, query, format!("role {id}")).await?;
+    changed(connection, "roles", &id.to_string()).await
+}
+
+pub async fn put_assignment(connection: &mut SqliteConnection, assignment: &RoleAssignment) -> Result<()> {
+    // The same one again is well (clients retry); another one under its id is refused, as Azure does.
+    let sql = "INSERT INTO role_assignments (id, object_id, role_id, scope, scope_key) VALUES (?, ?, ?, ?, ?) \
+               ON CONFLICT (id) DO UPDATE SET scope = excluded.scope WHERE object_id = excluded.object_id \
+               AND role_id = excluded.role_id AND scope_key = excluded.scope_key";
+    let query = sqlx::query(sql)
+        .bind(assignment.id.uuid())
+        .bind(assignment.object_id.uuid())
+        .bind(assignment.role_id.uuid())
+        .bind(assignment.scope.to_string())
+        .bind(assignment.scope.key().to_owned());
+    let subject = format!("role assignment {}", assignment.id);
+    put(connection, query, subject, "principal, role and scope").await?;
+    changed_principal(connection, assignment.object_id).await
+}
+
+pub async fn delete_assignment(connection: &mut SqliteConnection, id: RoleAssignmentId) -> Result<()> {
+    // Logged first: afterwards nobody knows whose it was.
+    let log = "INSERT INTO changes (kind, subject) SELECT 'principal', lower(hex(client_id)) FROM principals \
+               JOIN role_assignments USING (object_id) WHERE role_assignments.id = ?";
+    run(connection, sqlx::query(log).bind(id.uuid()), id).await?;
+    let query = sqlx::query("DELETE FROM role_assignments WHERE id = ?").bind(id.uuid());
+    run(connection, query, format!("role assignment {id}")).await?;
+    Ok(())
+}

@@ -1,0 +1,131 @@
+//! Writes of what there is: tenants, subscriptions, workspaces, webservices. Each logs what it makes stale.
+
+use sqlx::sqlite::SqliteConnection;
+
+use super::codec::{micros, to_json};
+use super::mutations::{changed, put, run};
+use crate::domain::ids::TenantId;
+use crate::domain::resource::{WebserviceId, WorkspaceId};
+use crate::domain::webservice::Webservice;
+use crate::domain::workspace::{Subscription, Tenant, Workspace};
+use crate::storage::Result;
+
+pub async fn put_tenant(connection: &mut SqliteConnection, tenant: &Tenant) -> Result<()> {
+    let sql = "INSERT INTO tenants (id, display_name) VALUES (?, ?) \
+               ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name";
+    let query = sqlx::query(sql).bind(tenant.id.uuid()).bind(&tenant.display_name);
+    run(connection, query, format!("tenant {}", tenant.id)).await?;
+    changed(connection, "hierarchy", &tenant.id.to_string()).await
+}
+
+pub async fn delete_tenant(connection: &mut SqliteConnection, id: TenantId) -> Result<()> {
+    let query = sqlx::query("DELETE FROM tenants WHERE id = ?").bind(id.uuid());
+    run(connection, query, format!("tenant {id}")).await?;
+    changed(connection, "hierarchy", &id.to_string()).await
+}
+
+pub async fn put_subscription(connection: &mut SqliteConnection, subscription: &Subscription) -> Result<()> {
+    // To move it to another tenant would carry its workspaces over the boundary that no role crosses.
+    let sql = "INSERT INTO subscriptions (subscription_key, id, tenant_id, display_name) VALUES (?, ?, ?, ?) \
+               ON CONFLICT (subscription_key) DO UPDATE SET display_name = excluded.display_name \
+               WHERE tenant_id = excluded.tenant_id";
+    let query = sqlx::query(sql)
+        .bind(subscription.id.to_ascii_lowercase())
+        .bind(&subscription.id)
+        .bind(subscription.tenant_id.uuid())
+        .bind(&subscription.display_name);
+    put(
+        connection,
+        query,
+        format!("subscription {}", subscription.id),
+        "tenant",
+    )
+    .await?;
+    changed(connection, "hierarchy", &subscription.id).await
+}
+
+pub async fn delete_subscription(connection: &mut SqliteConnection, id: &str) -> Result<()> {
+    let key = id.to_ascii_lowercase();
+    delete_assignments_under(connection, &format!("/subscriptions/{key}")).await?;
+    let query = sqlx::query("DELETE FROM subscriptions WHERE subscription_key = ?").bind(key);
+    run(connection, query, format!("subscription {id}")).await?;
+    changed(connection, "hierarchy", id).await
+}
+
+pub async fn put_workspace(connection: &mut SqliteConnection, workspace: &Workspace) -> Result<()> {
+    let sql = "INSERT INTO workspaces (workspace_key, id, subscription_key, home_region, failover_regions, \
+               created_at, updated_at) VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (workspace_key) DO UPDATE SET \
+               home_region = excluded.home_region, failover_regions = excluded.failover_regions, \
+               updated_at = excluded.updated_at";
+    let key = workspace.id.key();
+    let query = sqlx::query(sql)
+        .bind(key.clone())
+        .bind(workspace.id.to_string())
+        .bind(workspace.id.subscription().to_ascii_lowercase())
+        .bind(workspace.home_region.as_str())
+        .bind(to_json(&workspace.failover_regions)?)
+        .bind(micros(workspace.created_at))
+        .bind(micros(workspace.updated_at));
+    run(connection, query, &workspace.id).await?;
+    changed(connection, "workspace", &key).await
+}
+
+pub async fn delete_workspace(connection: &mut SqliteConnection, id: &WorkspaceId) -> Result<()> {
+    let key = id.key();
+    delete_assignments_under(connection, &key).await?;
+    let query = sqlx::query("DELETE FROM workspaces WHERE workspace_key = ?").bind(key.clone());
+    run(connection, query, id).await?;
+    changed(connection, "workspace", &key).await
+}
+
+pub async fn put_webservice(connection: &mut SqliteConnection, webservice: &Webservice) -> Result<()> {
+    let sql = "INSERT INTO webservices (webservice_key, id, workspace_key, compute_type, auth_mode, compute_region, \
+               scoring_uri, token_lifetime_seconds, description, tags, created_at, updated_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (webservice_key) DO UPDATE SET \
+               compute_type = excluded.compute_type, auth_mode = excluded.auth_mode, \
+               compute_region = excluded.compute_region, scoring_uri = excluded.scoring_uri, \
+               token_lifetime_seconds = excluded.token_lifetime_seconds, description = excluded.description, \
+               tags = excluded.tags, updated_at = excluded.updated_at";
+    let key = webservice.id.key();
+    let query = sqlx::query(sql)
+        .bind(key.clone())
+        .bind(webservice.id.to_string())
+        .bind(webservice.id.workspace().key())
+        .bind(webservice.compute_type.as_str())
+        .bind(webservice.auth_mode.as_str())
+        .bind(webservice.compute_region.as_str())
+        .bind(&webservice.scoring_uri)
+        .bind(webservice.token_lifetime.map(|lifetime| lifetime.seconds()))
+        .bind(&webservice.description)
+        .bind(to_json(&webservice.tags)?)
+        .bind(micros(webservice.created_at))
+        .bind(micros(webservice.updated_at));
+    run(connection, query, &webservice.id).await?;
+    changed(connection, "webservice", &key).await
+}
+
+pub async fn delete_webservice(connection: &mut SqliteConnection, id: &WebserviceId) -> Result<()> {
+    let key = id.key();
+    delete_assignments_under(connection, &key).await?;
+    let query = sqlx::query("DELETE FROM webservices WHERE webservice_key = ?").bind(key.clone());
+    run(connection, query, id).await?;
+    changed(connection, "webservice", &key).await
+}
+
+/// Deletes the role assignments at a resource and below it, so that a later one of the same name inherits none.
+async fn delete_assignments_under(connection: &mut SqliteConnection, key: &str) -> Result<()> {
+    // From the first key of a deeper segment to the last: `rg-a2` does not begin with `rg-a/`.
+    let (low, high) = (format!("{key}/"), format!("{key}/{}", char::MAX));
+    let log = "INSERT INTO changes (kind, subject) SELECT DISTINCT 'principal', lower(hex(client_id)) FROM principals \
+               JOIN role_assignments USING (object_id) WHERE scope_key = ? OR (scope_key > ? AND scope_key < ?)";
+    let query = sqlx::query(log).bind(key).bind(low.clone()).bind(high.clone());
+    run(connection, query, key).await?;
+    let delete = "DELETE FROM role_assignments WHERE scope_key = ? OR (scope_key > ? AND scope_key < ?)";
+    run(
+        connection,
+        sqlx::query(delete).bind(key).bind(low).bind(high),
+        key,
+    )
+    .await?;
+    Ok(())
+}

@@ -1,0 +1,29 @@
+//! Logs: one line an event, JSON for machines, text on a terminal. Values are fields, so nothing a caller sends can
+//! forge a line.
+
+use std::io::IsTerminal as _;
+
+use tracing_subscriber::EnvFilter;
+
+use crate::config::{ConfigError, Log, LogFormat};
+
+/// Installs the subscriber for the process.
+pub fn start(log: &Log) -> Result<(), ConfigError> {
+    let filter =
+        EnvFilter::try_new(&log.level).map_err(|error| ConfigError(format!("log.level: {error}")))?;
+    let text = match log.format {
+        LogFormat::Text => true,
+        LogFormat::Json => false,
+        LogFormat::Auto => std::io::stderr().is_terminal(),
+    };
+    let builder = tracing_subscriber::fmt()
+        .with_env_filter(filter)
+        .with_writer(std::io::stderr);
+    // A second start in one process (tests) keeps the first subscriber.
+    let _ = if text {
+        builder.try_init()
+    } else {
+        builder.json().flatten_event(true).try_init()
+    };
+    Ok(())
+}

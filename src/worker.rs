@@ -1,0 +1,34 @@
+//! What runs beside the requests: tending the signing keys, following what other processes changed.
+
+use std::sync::Arc;
+use std::time::Duration;
+
+use crate::services::Core;
+use crate::storage::Change;
+
+/// How often changes of other processes are looked for.
+const FOLLOW_EVERY: Duration = Duration::from_secs(1);
+/// Ticks of the above between two looks at the signing keys.
+const TEND_EVERY_TICKS: u32 = 5;
+
+/// Runs until it is aborted.
+pub async fn run(core: Arc<Core>) {
+    let mut tick: u32 = 0;
+    loop {
+        tokio::time::sleep(FOLLOW_EVERY).await;
+        tick = tick.wrapping_add(1);
+        let keys_changed = match core.directory.follow().await {
+            Ok(changes) => changes.contains(&Change::SigningKeys),
+            Err(error) => {
+                tracing::warn!(error = %error, "changes could not be followed");
+                false
+            }
+        };
+        // States of keys are a function of time, so they are looked at even when nothing was written.
+        if (keys_changed || tick.is_multiple_of(TEND_EVERY_TICKS))
+            && let Err(error) = core.tend_signing_keys().await
+        {
+            tracing::error!(error = %error, "signing keys could not be tended; the loaded ones go on");
+        }
+    }
+}

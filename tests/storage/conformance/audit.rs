@@ -1,0 +1,249 @@
+//! The audit: written once, found by every filter, newest first.
+
+use std::sync::Arc;
+
+use chrono::Duration;
+use uuid::Uuid;
+use workspace_sts::domain::audit::{
+    Actor, AuditEntry, AuditFilter, AuditRecord, Event, Outcome, RequestFacts,
+};
+use workspace_sts::domain::ids::AuditRecordId;
+use workspace_sts::entropy::time_ordered_uuid;
+use workspace_sts::storage::{Mutation, Store};
+
+use crate::samples::*;
+
+/// No numbers at all; a bare `[]` has no type.
+const NONE: [i64; 0] = [];
+
+/// What a record looks like when it is read back.
+fn entry(record: &AuditRecord) -> AuditEntry {
+    let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
+    AuditEntry {
+        id: record.id.to_string(),
+        occurred_at: record.occurred_at,
+        event: record.event.as_str().to_owned(),
+        outcome: record.outcome.as_str().to_owned(),
+        reason: record.reason.map(str::to_owned),
+        object_id: actor.object_id.map(|id| id.to_string()),
+        client_id: actor.client_id.map(|id| id.to_string()),
+        tenant_id: actor.tenant_id.map(|id| id.to_string()),
+        credential_id: actor.credential_id.map(|id| id.to_string()),
+        method: actor.method.map(str::to_owned),
+        resource: record.resource.clone(),
+        token_id: token.map(|token| token.token_id.clone()),
+        kid: token.map(|token| token.kid.clone()),
+        expires_at: token.map(|token| token.expires_at),
+        detail: record.detail.clone(),
+        endpoint: request.endpoint.to_owned(),
+        region: request.region.clone(),
+        address: request.address.map(|address| address.to_string()),
+        request_id: request.request_id.clone(),
+        trace_id: request.trace_id.clone(),
+        latency_micros: record.latency_micros,
+    }
+}
+
+fn all() -> AuditFilter {
+    AuditFilter {
+        limit: 10_000,
+        ..AuditFilter::default()
+    }
+}
+
+/// Numbers of the records that a filter finds, as they come.
+async fn found(store: &Arc<dyn Store>, filter: AuditFilter) -> Vec<i64> {
+    let entries = store.audit(&filter).await.unwrap();
+    let number = |entry: &AuditEntry| (entry.occurred_at - at(0)).num_seconds();
+    entries.iter().map(number).collect()
+}
+
+pub async fn a_record_is_read_back_with_every_field_and_with_none(store: Arc<dyn Store>) {
+    let full = record(2);
+    let bare = AuditRecord {
+        reason: None,
+        actor: Actor::default(),
+        resource: None,
+        token: None,
+        detail: None,
+        request: RequestFacts::default(),
+        latency_micros: 0,
+        ..record(1)
+    };
+    store.append_audit(&[bare.clone(), full.clone()]).await.unwrap();
+    let read = store.audit(&all()).await.unwrap();
+    assert_eq!(read, [entry(&full), entry(&bare)]);
+}
+
+pub async fn an_append_is_idempotent_by_id(store: Arc<dyn Store>) {
+    store.append_audit(&[record(1)]).await.unwrap();
+    let altered = AuditRecord {
+        outcome: Outcome::Failed,
+        ..record(1)
+    };
+    // Delivered again with others, altered, and twice in one batch.
+    store
+        .append_audit(&[altered, record(2), record(2)])
+        .await
+        .unwrap();
+    store.append_audit(&[record(1)]).await.unwrap();
+    store.commit(&[], &[record(2)]).await.unwrap();
+    let read = store.audit(&all()).await.unwrap();
+    assert_eq!(read, [entry(&record(2)), entry(&record(1))]);
+}
+
+pub async fn a_commit_writes_its_records(store: Arc<dyn Store>) {
+    let mutation = [Mutation::PutTenant(tenant(1))];
+    store.commit(&mutation, &[record(1), record(2)]).await.unwrap();
+    assert_eq!(found(&store, all()).await, [2, 1]);
+}
+
+pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
+    let mut records: Vec<_> = (1..=5).map(record).collect();
+    // The same millisecond as record 3, a microsecond earlier: ids alone can't tell the two apart.
+    let earlier = at(3) - Duration::microseconds(1);
+    let twin = AuditRecord {
+        id: AuditRecordId::from_uuid(time_ordered_uuid(earlier, &[0xff; 10])),
+        occurred_at: earlier,
+        ..record(3)
+    };
+    records.push(twin.clone());
+    store.append_audit(&records).await.unwrap();
+    let between = |since, until| AuditFilter {
+        since,
+        until,
+        ..all()
+    };
+    assert_eq!(found(&store, between(Some(at(3)), None)).await, [5, 4, 3]);
+    let before = store.audit(&between(None, Some(at(3)))).await.unwrap();
+    let expected = [entry(&twin), entry(&record(2)), entry(&record(1))];
+    assert_eq!(before, expected, "the bound itself is left out");
+    assert_eq!(found(&store, between(Some(at(2)), Some(at(3)))).await.len(), 2);
+    assert_eq!(found(&store, between(Some(at(3)), Some(at(3)))).await, NONE);
+    assert_eq!(found(&store, between(Some(at(6)), None)).await, NONE);
+}
+
+pub async fn filters_by_principal_take_object_and_client_ids(store: Arc<dyn Store>) {
+    let nobody = AuditRecord {
+        actor: Actor::default(),
+        ..record(4)
+    };
+    store
+        .append_audit(&[record(1), record(2), record(3), nobody])
+        .await
+        .unwrap();
+    let of = |principal: Uuid| AuditFilter {
+        principal: Some(principal),
+        ..all()
+    };
+    assert_eq!(found(&store, of(object_id(2).uuid())).await, [2]);
+    assert_eq!(found(&store, of(client_id(2).uuid())).await, [2]);
+    assert_eq!(found(&store, of(tenant_id(1).uuid())).await, NONE);
+}
+
+pub async fn filters_by_webservice_take_either_view_and_parts(store: Arc<dyn Store>) {
+    let home = workspace_id("rg-a", "ws-1");
+    let at_resource = |n, resource: Option<String>| AuditRecord {
+        resource,
+        ..record(n)
+    };
+    let records = [
+        at_resource(1, Some(webservice_id(&home, "Churn").to_string())),
+        at_resource(2, Some(webservice_id(&home, "churn-2").to_string())),
+        at_resource(
+            3,
+            Some(webservice_id(&workspace_id("rg-a", "ws-2"), "churn").to_string()),
+        ),
+        at_resource(4, Some(home.to_string())),
+        at_resource(5, None),
+    ];
+    store.append_audit(&records).await.unwrap();
+    let of = |text: &str| AuditFilter {
+        webservice: Some(text.to_owned()),
+        ..all()
+    };
+    let (v1, v2) = (
+        format!("{home}/services/churn"),
+        format!("{home}/onlineEndpoints/CHURN"),
+    );
+    assert_eq!(found(&store, of(&v1)).await, [1], "a whole id is that one only");
+    assert_eq!(found(&store, of(&v2)).await, [1]);
+    assert_eq!(found(&store, of("churn-2")).await, [2]);
+    assert_eq!(found(&store, of("CHURN")).await, [3, 2, 1]);
+    assert_eq!(found(&store, of(&home.to_string())).await, [4, 2, 1]);
+    assert_eq!(found(&store, of("c%n")).await, NONE, "no wildcards");
+}
+
+pub async fn filters_by_outcome_and_event_narrow_together(store: Arc<dyn Store>) {
+    let mut records = Vec::new();
+    for event in Event::ALL {
+        for outcome in Outcome::ALL {
+            let n = i64::try_from(records.len()).expect("a small number");
+            records.push(AuditRecord {
+                event,
+                outcome,
+                ..record(n)
+            });
+        }
+    }
+    store.append_audit(&records).await.unwrap();
+    for event in Event::ALL {
+        let of = AuditFilter {
+            event: Some(event),
+            ..all()
+        };
+        assert_eq!(found(&store, of).await.len(), Outcome::ALL.len());
+    }
+    for outcome in Outcome::ALL {
+        let of = AuditFilter {
+            outcome: Some(outcome),
+            ..all()
+        };
+        assert_eq!(found(&store, of).await.len(), Event::ALL.len());
+    }
+    let both = AuditFilter {
+        event: Some(Event::Change),
+        outcome: Some(Outcome::Refused),
+        ..all()
+    };
+    let read = store.audit(&both).await.unwrap();
+    assert_eq!(read.len(), 1);
+    assert_eq!(
+        (read[0].event.as_str(), read[0].outcome.as_str()),
+        ("change", "refused")
+    );
+}
+
+pub async fn the_newest_come_first_up_to_the_limit(store: Arc<dyn Store>) {
+    // Written out of order, as group commits of several processes are.
+    store
+        .append_audit(&[record(2), record(9), record(4)])
+        .await
+        .unwrap();
+    store.append_audit(&[record(7), record(1)]).await.unwrap();
+    let first = |limit| AuditFilter { limit, ..all() };
+    assert_eq!(found(&store, first(3)).await, [9, 7, 4]);
+    assert_eq!(found(&store, first(100)).await, [9, 7, 4, 2, 1]);
+    assert_eq!(found(&store, first(0)).await, NONE);
+}
+
+pub async fn a_thousand_records_are_one_batch(store: Arc<dyn Store>) {
+    let records: Vec<_> = (0..1000).map(record).collect();
+    store.append_audit(&records).await.unwrap();
+    let expected: Vec<_> = (0..1000).rev().collect();
+    assert_eq!(found(&store, all()).await, expected);
+    // The sizes around those at which a batch is cut into statements.
+    let mut next = 1000;
+    for size in [1, 63, 64, 65, 128, 129] {
+        let records: Vec<_> = (next..next + size).map(record).collect();
+        store.append_audit(&records).await.unwrap();
+        next += size;
+        let expected: Vec<_> = (0..next).rev().collect();
+        assert_eq!(found(&store, all()).await, expected, "after a batch of {size}");
+    }
+}
+
+pub async fn an_empty_batch_is_well(store: Arc<dyn Store>) {
+    store.append_audit(&[]).await.unwrap();
+    assert_eq!(found(&store, all()).await, NONE);
+}
