@@ -29,10 +29,7 @@ impl ManualClock {
     }
 
     pub fn advance(&self, by: chrono::Duration) {
-        self.0.fetch_add(
-            by.num_microseconds().unwrap_or(i64::MAX),
-            std::sync::atomic::Ordering::SeqCst,
-        );
+        self.0.fetch_add(by.num_microseconds().unwrap_or(i64::MAX), std::sync::atomic::Ordering::SeqCst);
     }
 }
 

@@ -19,9 +19,7 @@ pub struct SystemEntropy {
 impl SystemEntropy {
     #[allow(clippy::disallowed_types, clippy::new_without_default)]
     pub fn new() -> Self {
-        Self {
-            random: ring::rand::SystemRandom::new(),
-        }
+        Self { random: ring::rand::SystemRandom::new() }
     }
 }
 
@@ -43,10 +41,7 @@ impl Entropy for SeededEntropy {
         for chunk in buffer.chunks_mut(32) {
             let count = self.0.fetch_add(1, std::sync::atomic::Ordering::SeqCst);
             let block = ring::digest::digest(&ring::digest::SHA256, &count.to_be_bytes());
-            chunk
-                .iter_mut()
-                .zip(block.as_ref())
-                .for_each(|(to, from)| *to = *from);
+            chunk.iter_mut().zip(block.as_ref()).for_each(|(to, from)| *to = *from);
         }
     }
 }

@@ -14,22 +14,14 @@ use crate::domain::signing_key::SigningAlgorithm;
 /// Where token requests come in.
 pub const ENDPOINTS: [&str; 3] = ["oauth", "v1", "v2"];
 /// How they end.
-pub const OUTCOMES: [&str; 5] = [
-    "issued",
-    "invalid_request",
-    "invalid_client",
-    "access_denied",
-    "error",
-];
+pub const OUTCOMES: [&str; 5] = ["issued", "invalid_request", "invalid_client", "access_denied", "error"];
 /// The classes of the latency histogram.
 pub const CLASSES: [&str; 3] = ["issued", "refused", "failed"];
 
-const REQUEST_BUCKETS: [f64; 14] = [
-    0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0,
-];
-const SIGNING_BUCKETS: [f64; 11] = [
-    0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0,
-];
+const REQUEST_BUCKETS: [f64; 14] =
+    [0.0005, 0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1.0, 2.5, 5.0, 10.0];
+const SIGNING_BUCKETS: [f64; 11] =
+    [0.00005, 0.0001, 0.00025, 0.0005, 0.001, 0.0025, 0.005, 0.01, 0.05, 0.25, 1.0];
 const BATCH_BUCKETS: [f64; 9] = [1.0, 2.0, 4.0, 8.0, 16.0, 32.0, 64.0, 128.0, 512.0];
 
 /// Handles of all metrics.
@@ -67,9 +59,7 @@ impl Metrics {
         )?;
         build.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         registry.register(Box::new(build))?;
-        registry.register(Box::new(
-            prometheus::process_collector::ProcessCollector::for_self(),
-        ))?;
+        registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
         let r = &registry;
         let metrics = Self {
             token_requests: counters(
@@ -139,17 +129,8 @@ impl Metrics {
                 &["http_request_method", "http_route", "http_response_status_code"],
                 &REQUEST_BUCKETS,
             )?,
-            panics: counter(
-                r,
-                "sts_panics_total",
-                "Requests whose handler panicked; each is a bug.",
-            )?,
-            audit_records: counters(
-                r,
-                "sts_audit_records_total",
-                "Audit records made durable.",
-                &["sink"],
-            )?,
+            panics: counter(r, "sts_panics_total", "Requests whose handler panicked; each is a bug.")?,
+            audit_records: counters(r, "sts_audit_records_total", "Audit records made durable.", &["sink"])?,
             audit_records_dropped: counter(
                 r,
                 "sts_audit_records_dropped_total",
@@ -217,20 +198,11 @@ impl Metrics {
         for algorithm in SigningAlgorithm::ALL {
             self.signing_duration.with_label_values(&[algorithm.as_str()]);
         }
-        for result in [
-            "ok",
-            "unknown_client",
-            "bad_secret",
-            "expired",
-            "malformed",
-            "disabled",
-        ] {
-            self.client_authentications
-                .with_label_values(&["client_secret", result]);
+        for result in ["ok", "unknown_client", "bad_secret", "expired", "malformed", "disabled"] {
+            self.client_authentications.with_label_values(&["client_secret", result]);
         }
         for result in ["ok", "expired", "malformed", "disabled"] {
-            self.client_authentications
-                .with_label_values(&["management_token", result]);
+            self.client_authentications.with_label_values(&["management_token", result]);
         }
         for code in ["200", "304"] {
             self.jwks_requests.with_label_values(&[code]);

@@ -18,6 +18,7 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Tls};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
+use crate::domain::audit::Actor;
 use crate::domain::issuance::Policy;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::http::ops::Draining;
@@ -61,10 +62,7 @@ pub struct Parts {
 
 impl Default for Parts {
     fn default() -> Self {
-        Self {
-            clock: Arc::new(SystemClock),
-            entropy: Arc::new(SystemEntropy::new()),
-        }
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()) }
     }
 }
 
@@ -89,13 +87,10 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
     let remembered = store.remember("pepper_id", &pepper.id()).await?;
     if remembered != pepper.id() {
         let stored = <[u8; 8]>::try_from(remembered.as_slice()).unwrap_or_default();
-        let (stored, configured) = (
-            crate::signing::sealing::hex(&stored),
-            crate::signing::sealing::hex(&pepper.id()),
-        );
+        let (stored, configured) =
+            (crate::signing::sealing::hex(&stored), crate::signing::sealing::hex(&pepper.id()));
         return Err(StartError::Pepper { stored, configured });
     }
-    ensure_built_in_roles(store.as_ref()).await?;
     let region = config.region.name.clone();
     let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
     for (home, compute) in store.regions().await? {
@@ -125,7 +120,7 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
     };
     let keks = KekList::new(&primary, &others);
     let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;
-    Ok(Core {
+    let core = Core {
         settings,
         store,
         directory,
@@ -138,7 +133,9 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
         keks,
         key_ring: ArcSwap::from_pointee(ring),
         published: ArcSwap::default(),
-    })
+    };
+    ensure_built_in_roles(&core).await?;
+    Ok(core)
 }
 
 /// Starts everything; returns when both listeners accept connections.
@@ -146,11 +143,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let tls = config.server.tls.as_ref().map(tls_config).transpose()?;
     // Bound before anything is made: a second start on the same address must not touch the database.
     let (public, ops) = (bind(config.server.listen)?, bind(config.ops.listen)?);
-    let address = |listener: &TcpListener| {
-        listener
-            .local_addr()
-            .map_err(|error| StartError::Other(error.to_string()))
-    };
+    let address =
+        |listener: &TcpListener| listener.local_addr().map_err(|error| StartError::Other(error.to_string()));
     let (public_address, ops_address) = (address(&public)?, address(&ops)?);
     let core = Arc::new(compose(config, parts).await?);
     core.tend_signing_keys().await?;
@@ -181,10 +175,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let server = server.map_err(io)?.run();
     let (ops_data, ops_draining) = (Data::from(Arc::clone(&core)), draining.clone());
     let ops_server = HttpServer::new(move || {
-        App::new()
-            .app_data(ops_data.clone())
-            .app_data(ops_draining.clone())
-            .configure(ops::configure)
+        App::new().app_data(ops_data.clone()).app_data(ops_draining.clone()).configure(ops::configure)
     })
     .workers(1)
     .disable_signals()
@@ -225,10 +216,7 @@ impl Stopper {
 
 impl Running {
     pub fn stopper(&self) -> Stopper {
-        Stopper {
-            draining: self.draining.clone(),
-            handles: self.handles.clone(),
-        }
+        Stopper { draining: self.draining.clone(), handles: self.handles.clone() }
     }
 
     /// Serves until stopped.
@@ -241,17 +229,20 @@ impl Running {
 }
 
 /// Built-in roles are part of the program; a database that lacks one, or has an older text, gets it.
-async fn ensure_built_in_roles(store: &dyn Store) -> Result<(), StorageError> {
-    let stored = store.roles().await?;
+async fn ensure_built_in_roles(core: &Core) -> Result<(), StartError> {
+    let stored = core.store.roles().await?;
     let missing: Vec<Mutation> = crate::domain::role::built_in_roles()
         .into_iter()
         .filter(|role| !stored.contains(role))
         .map(Mutation::PutRole)
         .collect();
-    if !missing.is_empty() {
-        store.commit(&missing, &[]).await?;
+    if missing.is_empty() {
+        return Ok(());
     }
-    Ok(())
+    let actor = Actor { method: Some("start"), ..Actor::default() };
+    core.change_as(&actor, &missing, &core.local_context())
+        .await
+        .map_err(|error| StartError::Other(error.to_string()))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

@@ -16,14 +16,8 @@ pub fn start(log: &Log) -> Result<(), ConfigError> {
         LogFormat::Json => false,
         LogFormat::Auto => std::io::stderr().is_terminal(),
     };
-    let builder = tracing_subscriber::fmt()
-        .with_env_filter(filter)
-        .with_writer(std::io::stderr);
+    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     // A second start in one process (tests) keeps the first subscriber.
-    let _ = if text {
-        builder.try_init()
-    } else {
-        builder.json().flatten_event(true).try_init()
-    };
+    let _ = if text { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
     Ok(())
 }

@@ -33,10 +33,7 @@ type Random = ring::rand::SystemRandom;
 
 #[allow(clippy::disallowed_methods)]
 fn unix_now() -> Result<i64, SystemTimeError> {
-    Ok(SystemTime::now()
-        .duration_since(UNIX_EPOCH)?
-        .as_secs()
-        .cast_signed())
+    Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed())
 }
 
 #[derive(serde::Serialize)]
@@ -81,17 +78,13 @@ async fn token(floor: web::Data<Floor>, body: web::Bytes) -> HttpResponse {
         return HttpResponse::Unauthorized().finish();
     }
     match floor.issue(&resource, webservice) {
-        Ok(answer) => HttpResponse::Ok()
-            .insert_header((header::CACHE_CONTROL, "no-store"))
-            .json(answer),
+        Ok(answer) => HttpResponse::Ok().insert_header((header::CACHE_CONTROL, "no-store")).json(answer),
         Err(_) => HttpResponse::InternalServerError().finish(),
     }
 }
 
 async fn constant(floor: web::Data<Floor>) -> HttpResponse {
-    HttpResponse::Ok()
-        .content_type("application/json")
-        .body(floor.constant.clone())
+    HttpResponse::Ok().content_type("application/json").body(floor.constant.clone())
 }
 
 impl Floor {

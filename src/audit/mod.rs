@@ -33,6 +33,7 @@ struct Waiting {
 #[derive(Clone)]
 pub struct Recorder {
     queue: mpsc::Sender<Waiting>,
+    metrics: Arc<Metrics>,
 }
 
 impl Recorder {
@@ -40,18 +41,17 @@ impl Recorder {
     /// waiting records are committed.
     pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> (Self, tokio::task::JoinHandle<()>) {
         let (queue, waiting) = mpsc::channel(QUEUE);
-        (
-            Self { queue },
-            tokio::spawn(commit_forever(store, metrics, waiting)),
-        )
+        let committing = tokio::spawn(commit_forever(store, Arc::clone(&metrics), waiting));
+        (Self { queue, metrics }, committing)
     }
 
     /// Returns when the record is durable.
     pub async fn record(&self, record: AuditRecord) -> Result<(), NotRecorded> {
         let (done, outcome) = oneshot::channel();
-        self.queue
-            .try_send(Waiting { record, done })
-            .map_err(|_| NotRecorded)?;
+        if self.queue.try_send(Waiting { record, done }).is_err() {
+            self.metrics.audit_records_dropped.inc();
+            return Err(NotRecorded);
+        }
         outcome.await.unwrap_or(Err(NotRecorded))
     }
 }
@@ -90,15 +90,10 @@ async fn commit_forever(store: Arc<dyn Store>, metrics: Arc<Metrics>, mut waitin
 }
 
 fn measure(metrics: &Metrics, records: usize, started: Instant, outcome: Result<(), NotRecorded>) {
-    metrics
-        .audit_commit_duration
-        .observe(started.elapsed().as_secs_f64());
+    metrics.audit_commit_duration.observe(started.elapsed().as_secs_f64());
     metrics.audit_batch_records.observe(records as f64);
     match outcome {
-        Ok(()) => metrics
-            .audit_records
-            .with_label_values(&["database"])
-            .inc_by(records as u64),
+        Ok(()) => metrics.audit_records.with_label_values(&["database"]).inc_by(records as u64),
         Err(NotRecorded) => metrics.audit_records_dropped.inc_by(records as u64),
     }
 }

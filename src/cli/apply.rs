@@ -56,10 +56,7 @@ pub fn run(args: &Args) -> Outcome {
         let mut out = args.secrets_to.as_deref().map(private_file).transpose()?;
         let secrets = core.apply(difference, &core.local_context()).await?;
         show(&secrets, out.as_mut())?;
-        println!(
-            "{changes} changes applied in {:.1} s",
-            started.elapsed().as_secs_f64()
-        );
+        println!("{changes} changes applied in {:.1} s", started.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -74,10 +71,7 @@ pub fn read(path: &Path) -> Result<RegistryFile, Failure> {
 pub async fn difference(core: &Core, file: &RegistryFile, prune: bool) -> Result<Difference, Failure> {
     let stored = core.store.snapshot().await?;
     compare(file, &stored, prune, core.clock.now(), core.entropy.as_ref()).map_err(|mistakes| {
-        Failure(format!(
-            "the registry file can't be applied:\n  {}",
-            mistakes.join("\n  ")
-        ))
+        Failure(format!("the registry file can't be applied:\n  {}", mistakes.join("\n  ")))
     })
 }
 

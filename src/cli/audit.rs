@@ -96,11 +96,7 @@ fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
         return Ok(time.to_utc());
     }
     let wrong = || format!("`{text}` is neither an RFC 3339 time nor an age such as 15m or 7d");
-    let at = text
-        .len()
-        .checked_sub(1)
-        .filter(|at| text.is_char_boundary(*at))
-        .ok_or_else(wrong)?;
+    let at = text.len().checked_sub(1).filter(|at| text.is_char_boundary(*at)).ok_or_else(wrong)?;
     let (number, unit) = text.split_at(at);
     let number: u32 = number.parse().map_err(|_| wrong())?;
     let seconds = match unit {
@@ -141,11 +137,7 @@ fn print_table(entries: &[AuditEntry]) {
             or_dash(&entry.client_id),
             or_dash(&entry.method),
             entry.resource.as_deref().map_or_else(|| "-".to_owned(), short),
-            entry
-                .detail
-                .clone()
-                .or_else(|| entry.kid.clone())
-                .unwrap_or_else(|| "-".to_owned()),
+            entry.detail.clone().or_else(|| entry.kid.clone()).unwrap_or_else(|| "-".to_owned()),
             entry.latency_micros.to_string(),
             entry.request_id.clone(),
         ]);

@@ -20,10 +20,8 @@ pub fn agent(ca: Option<&Path>) -> Result<ureq::Agent, Failure> {
         let certificates = rustls::pki_types::CertificateDer::pem_file_iter(path)
             .and_then(Iterator::collect::<Result<Vec<_>, _>>)
             .map_err(|error| Failure(format!("{}: {error}", path.display())))?;
-        let roots: Vec<Certificate<'static>> = certificates
-            .iter()
-            .map(|certificate| Certificate::from_der(certificate).to_owned())
-            .collect();
+        let roots: Vec<Certificate<'static>> =
+            certificates.iter().map(|certificate| Certificate::from_der(certificate).to_owned()).collect();
         tls = tls.root_certs(RootCerts::new_with_certs(&roots));
     }
     let config = ureq::Agent::config_builder()

@@ -80,16 +80,10 @@ fn list(args: &ConfigArg) -> Outcome {
 fn import(args: &ImportArgs) -> Outcome {
     let config = Config::load(&args.config.config)?;
     let algorithm = SigningAlgorithm::parse(&args.algorithm).ok_or_else(|| {
-        Failure(format!(
-            "--algorithm: `{}` is none of ES256, EdDSA, RS256",
-            args.algorithm
-        ))
+        Failure(format!("--algorithm: `{}` is none of ES256, EdDSA, RS256", args.algorithm))
     })?;
     let der = PrivatePkcs8KeyDer::from_pem_file(&args.file).map_err(|error| {
-        Failure(format!(
-            "{}: no PKCS#8 private key in PEM: {error}",
-            args.file.display()
-        ))
+        Failure(format!("{}: no PKCS#8 private key in PEM: {error}", args.file.display()))
     })?;
     with_core(&config, async |core| {
         let key = core.import_signing_key(algorithm, der.secret_pkcs8_der()).await?;

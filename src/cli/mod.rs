@@ -114,10 +114,7 @@ fn with_core<T>(
     config: &Config,
     command: impl AsyncFnOnce(&crate::services::Core) -> Result<T, Failure>,
 ) -> Result<T, Failure> {
-    telemetry::start(&Log {
-        format: LogFormat::Text,
-        level: "warn".to_owned(),
-    })?;
+    telemetry::start(&Log { format: LogFormat::Text, level: "warn".to_owned() })?;
     runtime()?.block_on(async {
         let core = compose(config, Parts::default()).await?;
         command(&core).await
@@ -131,10 +128,7 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
 
 /// Signing keys must not end up in a crash dump.
 fn forbid_core_dumps() {
-    let none = libc::rlimit {
-        rlim_cur: 0,
-        rlim_max: 0,
-    };
+    let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
     // SAFETY: the pointer is to a live local, and setrlimit only reads it.
     #[allow(unsafe_code)]
     // A refusal leaves the system's own limit, which is usually 0 as well.

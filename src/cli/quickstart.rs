@@ -132,22 +132,17 @@ fn make_once(path: &Path, make: impl FnOnce() -> Result<String, Failure>) -> Res
 /// An own CA and a server certificate for localhost, with the extensions that strict validators ask for.
 fn make_certificates(folder: &Path) -> Result<(), Failure> {
     let now = time_of(crate::clock::SystemClock.now().timestamp());
-    let (from, until) = (
-        now - Duration::from_secs(86_400),
-        now + Duration::from_secs(86_400 * CERTIFICATE_DAYS as u64),
-    );
+    let (from, until) =
+        (now - Duration::from_secs(86_400), now + Duration::from_secs(86_400 * CERTIFICATE_DAYS as u64));
     let mut ca = CertificateParams::default();
-    ca.distinguished_name
-        .push(DnType::CommonName, "wsts quickstart CA");
+    ca.distinguished_name.push(DnType::CommonName, "wsts quickstart CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
     ca.key_usages = vec![KeyUsagePurpose::KeyCertSign, KeyUsagePurpose::CrlSign];
     (ca.not_before, ca.not_after) = (from, until);
     let issuer = CertifiedIssuer::self_signed(ca, KeyPair::generate()?)?;
     let mut server = CertificateParams::new(vec!["localhost".to_owned()])?;
     server.distinguished_name.push(DnType::CommonName, "localhost");
-    server
-        .subject_alt_names
-        .push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
+    server.subject_alt_names.push(SanType::IpAddress(Ipv4Addr::LOCALHOST.into()));
     server.use_authority_key_identifier_extension = true;
     server.key_usages = vec![KeyUsagePurpose::DigitalSignature];
     server.extended_key_usages = vec![rcgen::ExtendedKeyUsagePurpose::ServerAuth];
@@ -204,10 +199,7 @@ impl Demo {
             .first()
             .ok_or_else(|| Failure("the demo registry has no reader".to_owned()))?;
         let token_auth = Some(crate::domain::webservice::AuthMode::Token);
-        let webservice = registry
-            .webservices
-            .iter()
-            .find(|entry| entry.auth_mode == token_auth);
+        let webservice = registry.webservices.iter().find(|entry| entry.auth_mode == token_auth);
         let webservice =
             webservice.ok_or_else(|| Failure("the demo registry has no token-auth webservice".to_owned()))?;
         Ok(Self {
@@ -224,72 +216,36 @@ impl Demo {
     fn fetch_and_verify(&self) -> Result<Verified, Failure> {
         let agent = http_client::agent(Some(&self.ca))?;
         let secret = std::fs::read_to_string(&self.secret_file).map_err(|error| {
-            format!(
-                "{}: {error} (remove the data folder to begin anew)",
-                self.secret_file.display()
-            )
+            format!("{}: {error} (remove the data folder to begin anew)", self.secret_file.display())
         })?;
         let audience = format!("{}{}", self.base, self.webservice);
         let now = crate::clock::SystemClock.now();
         // The first request also makes the connection; the second shows what a token costs.
-        fetch_token(
-            &agent,
-            &self.base,
-            &self.client_id,
-            &secret,
-            &audience,
-            now.timestamp(),
-        )?;
+        fetch_token(&agent, &self.base, &self.client_id, &secret, &audience, now.timestamp())?;
         let started = Instant::now();
-        let token = fetch_token(
-            &agent,
-            &self.base,
-            &self.client_id,
-            &secret,
-            &audience,
-            now.timestamp(),
-        )?;
+        let token = fetch_token(&agent, &self.base, &self.client_id, &secret, &audience, now.timestamp())?;
         let took = started.elapsed();
         let url = format!("{}/.well-known/jwks.json", self.base);
         let (_, jwks) = http_client::text(agent.get(&url).call(), &url)?;
         let now = crate::clock::SystemClock.now();
-        let expected = Expected {
-            issuer: Some(&self.base),
-            audience: Some(&audience),
-            now,
-            leeway_seconds: 0,
-        };
+        let expected =
+            Expected { issuer: Some(&self.base), audience: Some(&audience), now, leeway_seconds: 0 };
         KeySet::parse(&jwks)?.verify(&token.access_token, &expected)?;
         Ok(Verified { token, took })
     }
 
     fn print(&self, verified: &Verified, core: &Core) {
-        let at = |seconds: i64| {
-            DateTime::from_timestamp(seconds, 0)
-                .unwrap_or_default()
-                .format("%F %T UTC")
-        };
+        let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or_default().format("%F %T UTC");
         let (ca, secret) = (self.ca.display(), self.secret_file.display());
         let (base, client_id, webservice) = (&self.base, &self.client_id, &self.webservice);
         println!("\ntoken       {}", verified.token.access_token);
-        println!(
-            "refresh_by  {} ({})",
-            verified.token.refresh_by,
-            at(verified.token.refresh_by)
-        );
-        println!(
-            "expires     {} ({})",
-            verified.token.expires_at,
-            at(verified.token.expires_at)
-        );
+        println!("refresh_by  {} ({})", verified.token.refresh_by, at(verified.token.refresh_by));
+        println!("expires     {} ({})", verified.token.expires_at, at(verified.token.expires_at));
         println!(
             "took        {:.2} ms over HTTPS, its audit record on disk",
             verified.took.as_secs_f64() * 1000.0
         );
-        println!(
-            "verified    against {base}/.well-known/jwks.json, region {}",
-            core.settings.policy.region
-        );
+        println!("verified    against {base}/.well-known/jwks.json, region {}", core.settings.policy.region);
         println!("\nTry it from another terminal:\n");
         println!(
             "curl --cacert {ca} {base}/oauth2/token -d grant_type=client_credentials -d client_id={client_id} \
@@ -297,10 +253,7 @@ impl Demo {
         );
         println!("curl --cacert {ca} {base}/.well-known/jwks.json");
         println!("curl --cacert {ca} {base}/.well-known/openid-configuration");
-        println!(
-            "\nWho got what: wsts audit list --config {}",
-            self.folder.join("wsts.toml").display()
-        );
+        println!("\nWho got what: wsts audit list --config {}", self.folder.join("wsts.toml").display());
         if let Err(error) = std::io::stdout().flush() {
             tracing::warn!(error = %error, "standard output is gone");
         }

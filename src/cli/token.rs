@@ -123,14 +123,7 @@ fn fetch(args: &Args, now: i64) -> Result<KeptToken, Failure> {
     };
     let agent = http_client::agent(args.ca.as_deref())?;
     let base = args.url.trim_end_matches('/');
-    fetch_token(
-        &agent,
-        base,
-        &args.client_id,
-        &secret,
-        &format!("{base}{}", args.webservice),
-        now,
-    )
+    fetch_token(&agent, base, &args.client_id, &secret, &format!("{base}{}", args.webservice), now)
 }
 
 /// One client_credentials request.
@@ -151,9 +144,8 @@ pub fn fetch_token(
     ];
     let (status, text) = http_client::text(agent.post(&url).send_form(form), &url)?;
     if status != 200 {
-        let why = serde_json::from_str::<ErrorAnswer>(&text).map_or(text, |answer| {
-            format!("{}: {}", answer.error, answer.error_description)
-        });
+        let why = serde_json::from_str::<ErrorAnswer>(&text)
+            .map_or(text, |answer| format!("{}: {}", answer.error, answer.error_description));
         return Err(Failure(format!("{url} answered {status}: {why}")));
     }
     let answer: TokenAnswer = serde_json::from_str(&text)?;
@@ -166,11 +158,7 @@ pub fn fetch_token(
 
 /// One file for each service, principal and webservice.
 fn cache_file(args: &Args) -> Result<PathBuf, Failure> {
-    let folder = match (
-        &args.cache,
-        std::env::var_os("XDG_CACHE_HOME"),
-        std::env::var_os("HOME"),
-    ) {
+    let folder = match (&args.cache, std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
         (Some(folder), _, _) => folder.clone(),
         (None, Some(cache), _) => PathBuf::from(cache).join("wsts"),
         (None, None, Some(home)) => PathBuf::from(home).join(".cache/wsts"),
@@ -181,19 +169,9 @@ fn cache_file(args: &Args) -> Result<PathBuf, Failure> {
         .mode(0o700)
         .create(&folder)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let name = format!(
-        "{}\n{}\n{}",
-        args.url,
-        args.client_id,
-        args.webservice.to_ascii_lowercase()
-    );
+    let name = format!("{}\n{}\n{}", args.url, args.client_id, args.webservice.to_ascii_lowercase());
     let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
-    let hex: String = digest
-        .as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
+    let hex: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Ok(folder.join(format!("{hex}.json")))
 }
 

@@ -75,11 +75,7 @@ fn read_jwks(place: &str, ca: Option<&Path>) -> Result<String, Failure> {
         return std::fs::read_to_string(place).map_err(|error| Failure(format!("{place}: {error}")));
     }
     let (status, text) = http_client::text(http_client::agent(ca)?.get(place).call(), place)?;
-    if status == 200 {
-        Ok(text)
-    } else {
-        Err(Failure(format!("{place} answered {status}")))
-    }
+    if status == 200 { Ok(text) } else { Err(Failure(format!("{place} answered {status}"))) }
 }
 
 fn read_token(place: &str) -> Result<String, Failure> {
@@ -94,9 +90,5 @@ fn read_token(place: &str) -> Result<String, Failure> {
 pub fn healthcheck(args: &HealthArgs) -> Outcome {
     let (status, text) = http_client::text(http_client::agent(None)?.get(&args.url).call(), &args.url)?;
     print!("{text}");
-    Ok(if status == 200 {
-        ExitCode::SUCCESS
-    } else {
-        ExitCode::FAILURE
-    })
+    Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

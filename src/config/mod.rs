@@ -137,19 +137,14 @@ const fn default_drain() -> u64 {
 
 impl Default for Ops {
     fn default() -> Self {
-        Self {
-            listen: SocketAddr::from(([127, 0, 0, 1], 9464)),
-        }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
     }
 }
 
 impl Default for Tokens {
     fn default() -> Self {
         // What Azure's SDKs ask for when they are not told of another cloud.
-        let audiences = [
-            "https://management.azure.com",
-            "https://management.core.windows.net",
-        ];
+        let audiences = ["https://management.azure.com", "https://management.core.windows.net"];
         Self {
             default_lifetime_seconds: TokenLifetime::DEFAULT,
             gateway_leeway_seconds: 60,
@@ -171,20 +166,13 @@ impl Default for Keys {
 
 impl Default for DirectorySection {
     fn default() -> Self {
-        Self {
-            max_principals: 100_000,
-            max_webservices: 50_000,
-            max_verified_tokens: 50_000,
-        }
+        Self { max_principals: 100_000, max_webservices: 50_000, max_verified_tokens: 50_000 }
     }
 }
 
 impl Default for Log {
     fn default() -> Self {
-        Self {
-            format: LogFormat::Auto,
-            level: "info".to_owned(),
-        }
+        Self { format: LogFormat::Auto, level: "info".to_owned() }
     }
 }
 
@@ -218,9 +206,7 @@ impl Config {
             )));
         }
         // Only names with a section are settings; WSTS_CONFIG and the like belong to the command line.
-        let environment = Env::prefixed("WSTS_")
-            .filter(|name| name.as_str().contains("__"))
-            .split("__");
+        let environment = Env::prefixed("WSTS_").filter(|name| name.as_str().contains("__")).split("__");
         let config: Self = Figment::new()
             .merge(Toml::file_exact(file))
             .merge(environment)
@@ -234,14 +220,10 @@ impl Config {
     pub fn check(&self) -> Result<(), ConfigError> {
         let fail = |what: String| Err(ConfigError(what));
         let issuer = &self.server.issuer;
-        let host = issuer
-            .strip_prefix("https://")
-            .or_else(|| issuer.strip_prefix("http://"))
-            .unwrap_or_default();
+        let host =
+            issuer.strip_prefix("https://").or_else(|| issuer.strip_prefix("http://")).unwrap_or_default();
         if host.is_empty() || host.contains(['/', '?', '#', ' ', '@']) {
-            return fail(format!(
-                "server.issuer must be https://HOST or https://HOST:PORT, not `{issuer}`"
-            ));
+            return fail(format!("server.issuer must be https://HOST or https://HOST:PORT, not `{issuer}`"));
         }
         if self.server.tls.is_none() && !self.server.listen.ip().is_loopback() {
             return fail("server.tls is missing: plain HTTP is served on a loopback address only".to_owned());
@@ -258,18 +240,13 @@ impl Config {
         for (name, entries) in [
             ("directory.max_principals", self.directory.max_principals),
             ("directory.max_webservices", self.directory.max_webservices),
-            (
-                "directory.max_verified_tokens",
-                self.directory.max_verified_tokens,
-            ),
+            ("directory.max_verified_tokens", self.directory.max_verified_tokens),
         ] {
             if entries == 0 {
                 return fail(format!("{name} must be at least 1"));
             }
         }
-        self.key_policy()
-            .check()
-            .map_err(|error| ConfigError(error.to_string()))
+        self.key_policy().check().map_err(|error| ConfigError(error.to_string()))
     }
 
     pub fn key_policy(&self) -> KeyPolicy {
@@ -288,10 +265,7 @@ impl Secrets {
     /// The KEKs, the primary first. A file holds one a line.
     pub fn keks(&self) -> Result<(Key, Vec<Key>), ConfigError> {
         let text = secret("kek", self.kek.as_deref(), self.kek_file.as_deref())?;
-        let mut keys = text
-            .split([',', '\n', ' '])
-            .map(str::trim)
-            .filter(|part| !part.is_empty());
+        let mut keys = text.split([',', '\n', ' ']).map(str::trim).filter(|part| !part.is_empty());
         let parse = |part: &str| {
             sealing::parse_key("secrets.kek", part).map_err(|error| ConfigError(error.to_string()))
         };
@@ -311,9 +285,9 @@ fn secret(name: &str, value: Option<&str>, file: Option<&Path>) -> Result<Zeroiz
         (None, Some(file)) => std::fs::read_to_string(file)
             .map(Zeroizing::new)
             .map_err(|error| ConfigError(format!("secrets.{name}_file: {}: {error}", file.display()))),
-        (Some(_), Some(_)) => Err(ConfigError(format!(
-            "secrets.{name} and secrets.{name}_file: give one of them"
-        ))),
+        (Some(_), Some(_)) => {
+            Err(ConfigError(format!("secrets.{name} and secrets.{name}_file: give one of them")))
+        }
         (None, None) => {
             let variable = name.to_ascii_uppercase();
             Err(ConfigError(format!(

@@ -58,12 +58,8 @@ impl Directory {
     /// Reads the roles; everything else is read when it is asked for.
     pub async fn open(store: Arc<dyn Store>, capacity: Capacity) -> Result<Self> {
         let directory = Self {
-            principals: Cache::builder()
-                .max_capacity(capacity.principals)
-                .build_with_hasher(Hasher::new()),
-            webservices: Cache::builder()
-                .max_capacity(capacity.webservices)
-                .build_with_hasher(Hasher::new()),
+            principals: Cache::builder().max_capacity(capacity.principals).build_with_hasher(Hasher::new()),
+            webservices: Cache::builder().max_capacity(capacity.webservices).build_with_hasher(Hasher::new()),
             roles: ArcSwap::default(),
             hierarchy: ArcSwap::default(),
             epoch: AtomicU64::new(0),
@@ -143,10 +139,7 @@ impl Directory {
 
     /// Follows what other processes changed, and returns it.
     pub async fn follow(&self) -> Result<Vec<Change>> {
-        let (newest, changes) = self
-            .store
-            .changes_after(self.followed.load(Ordering::SeqCst))
-            .await?;
+        let (newest, changes) = self.store.changes_after(self.followed.load(Ordering::SeqCst)).await?;
         self.forget(&changes).await?;
         // Only after they are forgotten, so that a failure is tried again.
         self.followed.fetch_max(newest, Ordering::SeqCst);
@@ -154,33 +147,16 @@ impl Directory {
     }
 
     async fn reload_roles(&self) -> Result<()> {
-        let roles = self
-            .store
-            .roles()
-            .await?
-            .into_iter()
-            .map(|role| (role.id, role))
-            .collect();
+        let roles = self.store.roles().await?.into_iter().map(|role| (role.id, role)).collect();
         self.roles.store(Arc::new(roles));
         Ok(())
     }
 
     async fn reload_hierarchy(&self) -> Result<()> {
-        let tenants = self
-            .store
-            .tenants()
-            .await?
-            .into_iter()
-            .map(|tenant| tenant.id)
-            .collect();
+        let tenants = self.store.tenants().await?.into_iter().map(|tenant| tenant.id).collect();
         let subscriptions = self.store.subscriptions().await?.into_iter();
-        let subscriptions = subscriptions
-            .map(|found| (found.id.to_ascii_lowercase(), found))
-            .collect();
-        self.hierarchy.store(Arc::new(Hierarchy {
-            tenants,
-            subscriptions,
-        }));
+        let subscriptions = subscriptions.map(|found| (found.id.to_ascii_lowercase(), found)).collect();
+        self.hierarchy.store(Arc::new(Hierarchy { tenants, subscriptions }));
         Ok(())
     }
 }

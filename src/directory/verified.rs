@@ -21,18 +21,12 @@ pub struct VerifiedTokens(Cache<[u8; 32], VerifiedCaller, ahash::RandomState>);
 
 impl VerifiedTokens {
     pub fn new(capacity: u64) -> Self {
-        Self(
-            Cache::builder()
-                .max_capacity(capacity)
-                .build_with_hasher(ahash::RandomState::new()),
-        )
+        Self(Cache::builder().max_capacity(capacity).build_with_hasher(ahash::RandomState::new()))
     }
 
     /// The caller, if this very token was verified before and has not expired.
     pub fn get(&self, token: &str, now: DateTime<Utc>) -> Option<VerifiedCaller> {
-        self.0
-            .get(&digest(token))
-            .filter(|caller| now < caller.expires_at)
+        self.0.get(&digest(token)).filter(|caller| now < caller.expires_at)
     }
 
     pub fn remember(&self, token: &str, caller: VerifiedCaller) {

@@ -22,13 +22,8 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Self; 5] = [
-        Self::WebserviceToken,
-        Self::ManagementToken,
-        Self::ApiCall,
-        Self::Change,
-        Self::SigningKey,
-    ];
+    pub const ALL: [Self; 5] =
+        [Self::WebserviceToken, Self::ManagementToken, Self::ApiCall, Self::Change, Self::SigningKey];
 
     pub const fn as_str(self) -> &'static str {
         match self {

@@ -79,10 +79,7 @@ mod tests {
     #[test]
     fn the_checksum_is_crc32() {
         // The check value of CRC-32/ISO-HDLC for "123456789" is cbf43926.
-        assert_eq!(
-            checksum("123456789"),
-            URL_SAFE_NO_PAD.encode([0xcb, 0xf4, 0x39, 0x26])
-        );
+        assert_eq!(checksum("123456789"), URL_SAFE_NO_PAD.encode([0xcb, 0xf4, 0x39, 0x26]));
     }
 
     proptest::proptest! {
@@ -98,9 +95,6 @@ mod tests {
 
     #[test]
     fn debug_shows_nothing() {
-        assert_eq!(
-            format!("{:?}", PlainSecret::from_random(&[7; 32])),
-            "PlainSecret(redacted)"
-        );
+        assert_eq!(format!("{:?}", PlainSecret::from_random(&[7; 32])), "PlainSecret(redacted)");
     }
 }

@@ -102,9 +102,6 @@ mod tests {
     #[test]
     fn case_is_folded() {
         let upper = ClientId::parse("ABCDEF00-2222-3333-4444-555555555555");
-        assert_eq!(
-            upper.map(|id| id.to_string()),
-            Ok("abcdef00-2222-3333-4444-555555555555".to_owned())
-        );
+        assert_eq!(upper.map(|id| id.to_string()), Ok("abcdef00-2222-3333-4444-555555555555".to_owned()));
     }
 }

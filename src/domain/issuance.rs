@@ -20,10 +20,7 @@ pub enum Target<'a> {
     /// The API of this service. Any enabled principal may have it: what it may *do* is asked of its roles on each call.
     Management,
     /// One webservice, with its lower-case key and its workspace; `None` when there is no such webservice.
-    Webservice {
-        key: &'a str,
-        found: Option<(&'a Webservice, &'a Workspace)>,
-    },
+    Webservice { key: &'a str, found: Option<(&'a Webservice, &'a Workspace)> },
 }
 
 /// The deployment's part in every token.
@@ -93,10 +90,7 @@ pub fn mint<'a>(
         return Err(KeyEndsTooSoon);
     }
     let (aud, names) = match target {
-        Target::Webservice {
-            found: Some((webservice, _)),
-            ..
-        } => (
+        Target::Webservice { found: Some((webservice, _)), .. } => (
             format!("{}{}", policy.issuer, webservice.id),
             Some((webservice.id.workspace().name(), webservice.id.name())),
         ),

@@ -19,14 +19,8 @@ impl Region {
     pub fn parse(text: &str) -> Result<Self, NotARegion> {
         let name = text.to_ascii_lowercase();
         let lawful = (1..=32).contains(&name.len())
-            && name
-                .bytes()
-                .all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if lawful {
-            Ok(Self(name))
-        } else {
-            Err(NotARegion(text.chars().take(64).collect()))
-        }
+            && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
+        if lawful { Ok(Self(name)) } else { Err(NotARegion(text.chars().take(64).collect())) }
     }
 
     pub fn as_str(&self) -> &str {

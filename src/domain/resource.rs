@@ -16,11 +16,7 @@ pub enum ResourceError {
     #[error("`{0}` is not an ARM id of the form {1}")]
     Form(String, &'static str),
     #[error("`{value}` is not a lawful {kind} name: {rule}")]
-    Name {
-        kind: &'static str,
-        value: String,
-        rule: &'static str,
-    },
+    Name { kind: &'static str, value: String, rule: &'static str },
 }
 
 const WORKSPACE_FORM: &str = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}";
@@ -44,8 +40,7 @@ const RESOURCE_GROUP: NameRule = NameRule {
     rule: "1 to 90 of A-Z, a-z, 0-9, _ . ( ) and -, not ending in a full stop",
     lawful: |s| {
         (1..=90).contains(&s.len())
-            && s.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"_.()-".contains(&b))
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b"_.()-".contains(&b))
             && !s.ends_with('.')
     },
 };
@@ -54,8 +49,7 @@ const WORKSPACE: NameRule = NameRule {
     rule: "3 to 33 of A-Z, a-z, 0-9, _ and -, beginning with a letter or a digit",
     lawful: |s| {
         (3..=33).contains(&s.len())
-            && s.bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
+            && s.bytes().all(|b| b.is_ascii_alphanumeric() || b == b'_' || b == b'-')
             && s.as_bytes().first().is_some_and(u8::is_ascii_alphanumeric)
     },
 };
@@ -77,11 +71,7 @@ impl NameRule {
             return Ok(value.to_owned());
         }
         let value = value.chars().take(64).collect();
-        Err(ResourceError::Name {
-            kind: self.kind,
-            value,
-            rule: self.rule,
-        })
+        Err(ResourceError::Name { kind: self.kind, value, rule: self.rule })
     }
 }
 
@@ -152,10 +142,7 @@ pub struct WebserviceId {
 
 impl WebserviceId {
     pub fn new(workspace: WorkspaceId, name: &str) -> Result<Self, ResourceError> {
-        Ok(Self {
-            workspace,
-            name: WEBSERVICE.check(name)?,
-        })
+        Ok(Self { workspace, name: WEBSERVICE.check(name)? })
     }
 
     /// Parses a whole ARM id in the v1 (`services`) or v2 (`onlineEndpoints`) spelling.
@@ -196,10 +183,7 @@ pub struct Scope {
 impl Scope {
     /// The scope that contains every other.
     pub fn root() -> Self {
-        Self {
-            spelling: "/".to_owned(),
-            key: "/".to_owned(),
-        }
+        Self { spelling: "/".to_owned(), key: "/".to_owned() }
     }
 
     pub fn parse(text: &str) -> Result<Self, ResourceError> {

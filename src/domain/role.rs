@@ -46,14 +46,8 @@ pub struct ActionPattern(String);
 impl ActionPattern {
     pub fn parse(text: &str) -> Result<Self, NotAnAction> {
         let lawful = (1..=256).contains(&text.len())
-            && text
-                .bytes()
-                .all(|b| b.is_ascii_alphanumeric() || b"./_-*".contains(&b));
-        if lawful {
-            Ok(Self(text.to_owned()))
-        } else {
-            Err(NotAnAction(text.chars().take(64).collect()))
-        }
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"./_-*".contains(&b));
+        if lawful { Ok(Self(text.to_owned())) } else { Err(NotAnAction(text.chars().take(64).collect())) }
     }
 
     pub fn as_str(&self) -> &str {
@@ -152,12 +146,7 @@ pub const READER: RoleDefinitionId = built_in_id(0xacdd_72a7_3385_48ef_bd42_f606
 
 /// Owner, Contributor and Reader.
 pub fn built_in_roles() -> [RoleDefinition; 3] {
-    let patterns = |texts: &[&str]| {
-        texts
-            .iter()
-            .map(|text| ActionPattern((*text).to_owned()))
-            .collect()
-    };
+    let patterns = |texts: &[&str]| texts.iter().map(|text| ActionPattern((*text).to_owned())).collect();
     let role = |id, name: &str, description: &str, actions: &[&str], not_actions: &[&str]| RoleDefinition {
         id,
         name: name.to_owned(),
@@ -167,13 +156,7 @@ pub fn built_in_roles() -> [RoleDefinition; 3] {
         built_in: true,
     };
     [
-        role(
-            OWNER,
-            "Owner",
-            "May do everything, also assign roles.",
-            &["*"],
-            &[],
-        ),
+        role(OWNER, "Owner", "May do everything, also assign roles.", &["*"], &[]),
         role(
             CONTRIBUTOR,
             "Contributor",
@@ -218,10 +201,7 @@ mod tests {
 
     fn oracle_contains(scope: &str, resource: &str) -> bool {
         let split = |text: &str| -> Vec<String> {
-            text.split('/')
-                .filter(|part| !part.is_empty())
-                .map(str::to_lowercase)
-                .collect()
+            text.split('/').filter(|part| !part.is_empty()).map(str::to_lowercase).collect()
         };
         split(resource).starts_with(&split(scope))
     }
@@ -244,9 +224,7 @@ mod tests {
     }
     impl Regexed for String {
         fn prop_map_regex(self) -> BoxedStrategy<String> {
-            proptest::string::string_regex(&self)
-                .expect("a lawful regex")
-                .boxed()
+            proptest::string::string_regex(&self).expect("a lawful regex").boxed()
         }
     }
 
@@ -300,11 +278,7 @@ mod tests {
             (action::PRINCIPAL_CREDENTIALS, [true, false, false]),
         ];
         for (name, expected) in table {
-            assert_eq!(
-                [&owner, &contributor, &reader].map(|role| role.grants(name)),
-                expected,
-                "{name}"
-            );
+            assert_eq!([&owner, &contributor, &reader].map(|role| role.grants(name)), expected, "{name}");
         }
     }
 }

@@ -149,10 +149,8 @@ impl KeyPolicy {
         if given < least {
             return Err(KeyPolicyError::Lead { given, least });
         }
-        let (given, least) = (
-            self.window.num_seconds(),
-            (self.lead * 2).max(self.longest_token * 4).num_seconds(),
-        );
+        let (given, least) =
+            (self.window.num_seconds(), (self.lead * 2).max(self.longest_token * 4).num_seconds());
         if given < least {
             return Err(KeyPolicyError::Window { given, least });
         }
@@ -179,7 +177,10 @@ pub enum Step {
         reason: &'static str,
     },
     /// Drop the private bytes of a key that is gone.
-    Destroy { kid: String, reason: &'static str },
+    Destroy {
+        kid: String,
+        reason: &'static str,
+    },
 }
 
 /// What must be done so that the region can sign now and a standby is published. Pure; applied elsewhere.
@@ -189,18 +190,11 @@ pub fn plan(keys: &[(SigningKey, bool)], policy: &KeyPolicy, now: DateTime<Utc>)
     let mut steps: Vec<Step> = keys
         .iter()
         .filter(|(key, has_private)| *has_private && matches!(key.life.state(now), KeyState::Gone))
-        .map(|(key, _)| Step::Destroy {
-            kid: key.kid.clone(),
-            reason: "its last token has expired",
-        })
+        .map(|(key, _)| Step::Destroy { kid: key.kid.clone(), reason: "its last token has expired" })
         .collect();
-    let mut newest = keys
-        .iter()
-        .map(|(key, _)| (key.generation, key.life))
-        .max_by_key(|(generation, _)| *generation);
-    let can_sign = keys
-        .iter()
-        .any(|(key, _)| key.life.state(now) == KeyState::Active);
+    let mut newest =
+        keys.iter().map(|(key, _)| (key.generation, key.life)).max_by_key(|(generation, _)| *generation);
+    let can_sign = keys.iter().any(|(key, _)| key.life.state(now) == KeyState::Active);
     loop {
         let (generation, life, reason) = match newest {
             None => (1, next_life(now, now, policy), "the region has no key yet"),
@@ -220,11 +214,7 @@ pub fn plan(keys: &[(SigningKey, bool)], policy: &KeyPolicy, now: DateTime<Utc>)
             Some(_) => return steps,
         };
         newest = Some((generation, life));
-        steps.push(Step::Create {
-            generation,
-            life,
-            reason,
-        });
+        steps.push(Step::Create { generation, life, reason });
     }
 }
 
@@ -253,8 +243,8 @@ mod tests {
         }
     }
 
-    fn applied(keys: &mut Vec<(SigningKey, bool)>, steps: Vec<Step>) {
-        for step in steps {
+    fn tick(keys: &mut Vec<(SigningKey, bool)>, now: DateTime<Utc>) {
+        for step in plan(keys, &policy(), now) {
             match step {
                 Step::Create { generation, life, .. } => keys.push((
                     SigningKey {
@@ -278,28 +268,19 @@ mod tests {
     #[test]
     fn the_first_start_makes_an_active_key_and_a_standby() {
         let (now, mut keys) = (DateTime::UNIX_EPOCH, Vec::new());
-        applied(&mut keys, plan(&keys, &policy(), now));
+        tick(&mut keys, now);
         let states: Vec<_> = keys.iter().map(|(key, _)| key.life.state(now)).collect();
         assert_eq!(states, [KeyState::Active, KeyState::Standby]);
-        assert!(
-            plan(&keys, &policy(), now).is_empty(),
-            "a second plan finds nothing to do"
-        );
+        assert!(plan(&keys, &policy(), now).is_empty(), "a second plan finds nothing to do");
     }
 
     #[test]
     fn a_year_of_ticks_never_lacks_an_active_key_or_a_published_standby() {
         let (mut now, mut keys) = (DateTime::UNIX_EPOCH, Vec::new());
         for _ in 0..(366 * 24) {
-            applied(&mut keys, plan(&keys, &policy(), now));
-            let active = keys
-                .iter()
-                .filter(|(key, _)| key.life.state(now) == KeyState::Active)
-                .count();
-            let standby = keys
-                .iter()
-                .filter(|(key, _)| key.life.state(now) == KeyState::Standby)
-                .count();
+            tick(&mut keys, now);
+            let active = keys.iter().filter(|(key, _)| key.life.state(now) == KeyState::Active).count();
+            let standby = keys.iter().filter(|(key, _)| key.life.state(now) == KeyState::Standby).count();
             assert_eq!((active, standby >= 1), (1, true), "at {now}");
             for (key, private) in &keys {
                 assert!(key.generation == 1 || key.life.sign_from - key.life.published_at >= policy().lead);
@@ -312,52 +293,19 @@ mod tests {
     #[test]
     fn after_a_long_absence_the_shortest_lawful_lead_is_used() {
         let (mut now, mut keys) = (DateTime::UNIX_EPOCH, Vec::new());
-        applied(&mut keys, plan(&keys, &policy(), now));
+        tick(&mut keys, now);
         now += Duration::days(400);
-        applied(&mut keys, plan(&keys, &policy(), now));
+        tick(&mut keys, now);
         now += policy().least_lead();
-        assert!(
-            keys.iter()
-                .any(|(key, _)| key.life.state(now) == KeyState::Active)
-        );
+        assert!(keys.iter().any(|(key, _)| key.life.state(now) == KeyState::Active));
     }
 
     #[test]
     fn contradictory_lengths_are_refused() {
-        let lead = KeyPolicy {
-            lead: Duration::seconds(344),
-            ..policy()
-        };
-        assert_eq!(
-            lead.check(),
-            Err(KeyPolicyError::Lead {
-                given: 344,
-                least: 345
-            })
-        );
-        assert_eq!(
-            KeyPolicy {
-                lead: Duration::seconds(345),
-                ..policy()
-            }
-            .check(),
-            Ok(())
-        );
-        assert!(
-            KeyPolicy {
-                window: Duration::hours(47),
-                ..policy()
-            }
-            .check()
-            .is_err()
-        );
-        assert!(
-            KeyPolicy {
-                jwks_max_age: Duration::seconds(59),
-                ..policy()
-            }
-            .check()
-            .is_err()
-        );
+        let lead = KeyPolicy { lead: Duration::seconds(344), ..policy() };
+        assert_eq!(lead.check(), Err(KeyPolicyError::Lead { given: 344, least: 345 }));
+        assert_eq!(KeyPolicy { lead: Duration::seconds(345), ..policy() }.check(), Ok(()));
+        assert!(KeyPolicy { window: Duration::hours(47), ..policy() }.check().is_err());
+        assert!(KeyPolicy { jwks_max_age: Duration::seconds(59), ..policy() }.check().is_err());
     }
 }

@@ -50,9 +50,7 @@ impl ComputeType {
 
     /// Matched without case, as the SDKs send it in several spellings.
     pub fn parse(text: &str) -> Option<Self> {
-        Self::ALL
-            .into_iter()
-            .find(|compute| compute.as_str().eq_ignore_ascii_case(text))
+        Self::ALL.into_iter().find(|compute| compute.as_str().eq_ignore_ascii_case(text))
     }
 
     /// What a webservice gets when its registration names no auth mode.
@@ -122,11 +120,7 @@ pub struct Webservice {
 impl Webservice {
     /// Whether the two differ in anything but their times.
     pub fn same_settings(&self, other: &Self) -> bool {
-        Self {
-            created_at: other.created_at,
-            updated_at: other.updated_at,
-            ..self.clone()
-        } == *other
+        Self { created_at: other.created_at, updated_at: other.updated_at, ..self.clone() } == *other
     }
 }
 

@@ -38,11 +38,7 @@ pub struct Workspace {
 impl Workspace {
     /// Whether the two differ in anything but their times.
     pub fn same_settings(&self, other: &Self) -> bool {
-        Self {
-            created_at: other.created_at,
-            updated_at: other.updated_at,
-            ..self.clone()
-        } == *other
+        Self { created_at: other.created_at, updated_at: other.updated_at, ..self.clone() } == *other
     }
 
     /// What to tell whoever registers a webservice whose cluster runs elsewhere; `None` when all is near.

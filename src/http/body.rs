@@ -16,10 +16,8 @@ const DEADLINE: Duration = Duration::from_secs(10);
 /// The whole body.
 pub async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
     // The declared length is believed only when it is too large: nothing is allocated for it.
-    let declared = request
-        .headers()
-        .get(CONTENT_LENGTH)
-        .and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
+    let declared =
+        request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
     if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
         return Err(Problem::BodyTooLarge);
     }
@@ -29,9 +27,7 @@ pub async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, 
     if let Some(done) = collecting.as_mut().now_or_never() {
         return done;
     }
-    tokio::time::timeout(DEADLINE, collecting)
-        .await
-        .unwrap_or(Err(Problem::BodyTimeout))
+    tokio::time::timeout(DEADLINE, collecting).await.unwrap_or(Err(Problem::BodyTimeout))
 }
 
 async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
@@ -60,11 +56,7 @@ async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
 
 /// Refuses a body that is not of this media type, or that is compressed.
 pub fn demand_media_type(request: &HttpRequest, expected: &'static str) -> Result<(), Problem> {
-    let value = request
-        .headers()
-        .get(CONTENT_TYPE)
-        .and_then(|value| value.to_str().ok())
-        .unwrap_or_default();
+    let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();
     let essence = value.split(';').next().unwrap_or_default().trim();
     if request.headers().contains_key(CONTENT_ENCODING) || !essence.eq_ignore_ascii_case(expected) {
         return Err(Problem::MediaType(expected));
@@ -76,8 +68,6 @@ pub fn demand_media_type(request: &HttpRequest, expected: &'static str) -> Resul
 pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
     demand_media_type(request, "application/json")?;
     let bytes = read(request, payload).await?;
-    serde_json::from_slice(&bytes).map_err(|error| Problem::Parameter {
-        name: "body",
-        what: error.to_string(),
-    })
+    serde_json::from_slice(&bytes)
+        .map_err(|error| Problem::Parameter { name: "body", what: error.to_string() })
 }

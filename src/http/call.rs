@@ -35,16 +35,9 @@ impl FromRequest for Call {
         ready(match (core, context) {
             (Some(core), Some(mut context)) => {
                 context.endpoint = facts.map_or(Endpoint::Api, |facts| facts.endpoint);
-                Ok(Self {
-                    request: request.clone(),
-                    core,
-                    context,
-                    dialect,
-                })
+                Ok(Self { request: request.clone(), core, context, dialect })
             }
-            _ => Err(actix_web::error::ErrorInternalServerError(
-                "the route lacks its middleware",
-            )),
+            _ => Err(actix_web::error::ErrorInternalServerError("the route lacks its middleware")),
         })
     }
 }
@@ -61,13 +54,8 @@ impl Call {
     pub async fn authorize(&self, scope: &Scope) -> Result<Authenticated, Problem> {
         let facts = self.request.app_data::<RouteFacts>();
         // A row without a demand never calls this; refusing is the safe answer to a wrong table.
-        let demand = facts
-            .and_then(|facts| facts.demand(self.request.method()))
-            .ok_or(Refusal::NotFound)?;
-        Ok(self
-            .core
-            .authorize_call(self.bearer(), demand, scope, &self.context)
-            .await?)
+        let demand = facts.and_then(|facts| facts.demand(self.request.method())).ok_or(Refusal::NotFound)?;
+        Ok(self.core.authorize_call(self.bearer(), demand, scope, &self.context).await?)
     }
 
     /// A path parameter, decoded; empty when the route has none of the name.
@@ -77,12 +65,8 @@ impl Call {
 
     /// The workspace in the path.
     pub fn workspace(&self) -> Result<WorkspaceId, Problem> {
-        WorkspaceId::new(
-            self.segment("subscription"),
-            self.segment("group"),
-            self.segment("workspace"),
-        )
-        .map_err(|error| bad_path(&error))
+        WorkspaceId::new(self.segment("subscription"), self.segment("group"), self.segment("workspace"))
+            .map_err(|error| bad_path(&error))
     }
 
     /// The webservice in the path.
@@ -130,8 +114,5 @@ impl Call {
 }
 
 fn bad_path(error: &ResourceError) -> Problem {
-    Problem::Parameter {
-        name: "path",
-        what: error.to_string(),
-    }
+    Problem::Parameter { name: "path", what: error.to_string() }
 }

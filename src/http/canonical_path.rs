@@ -64,27 +64,15 @@ fn canonical(path: &str) -> Option<String> {
         out.push(key);
         if let Some(value) = segments.next() {
             // A namespace is a fixed word in a value position.
-            out.push(if key == "providers" {
-                spelled(value, &NAMESPACES)
-            } else {
-                value
-            });
+            out.push(if key == "providers" { spelled(value, &NAMESPACES) } else { value });
         }
     }
-    let spelling = out
-        .iter()
-        .fold(String::with_capacity(path.len()), |text, segment| {
-            text + "/" + segment
-        });
+    let spelling = out.iter().fold(String::with_capacity(path.len()), |text, segment| text + "/" + segment);
     (spelling != path).then_some(spelling)
 }
 
 fn spelled<'a>(given: &'a str, words: &[&'static str]) -> &'a str {
-    words
-        .iter()
-        .find(|word| word.eq_ignore_ascii_case(given))
-        .copied()
-        .unwrap_or(given)
+    words.iter().find(|word| word.eq_ignore_ascii_case(given)).copied().unwrap_or(given)
 }
 
 #[cfg(test)]
@@ -98,10 +86,7 @@ mod tests {
         assert_eq!(canonical(path).as_deref(), Some(expected));
         assert_eq!(canonical(expected), None);
         let v1 = canonical("/ModelManagement/V1.0/subscriptions/s/resourceGroups/g");
-        assert_eq!(
-            v1.as_deref(),
-            Some("/modelmanagement/v1.0/subscriptions/s/resourceGroups/g")
-        );
+        assert_eq!(v1.as_deref(), Some("/modelmanagement/v1.0/subscriptions/s/resourceGroups/g"));
         assert_eq!(canonical("/oauth2/TOKEN"), None);
     }
 }

@@ -5,9 +5,10 @@ use std::time::Instant;
 
 use actix_web::body::MessageBody;
 use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::error::InternalError;
 use actix_web::http::header::{HeaderName, HeaderValue};
 use actix_web::web::Data;
-use actix_web::{Error, HttpMessage as _};
+use actix_web::{Error, HttpMessage as _, HttpResponse};
 use futures_util::FutureExt as _;
 
 use super::canonical_path::canonicalize;
@@ -34,23 +35,18 @@ where
 {
     let core = core.clone();
     let context = context(&request, &core);
-    let (started, request_id, trace_id) = (
-        context.started,
-        context.request_id.clone(),
-        context.trace_id.clone(),
-    );
-    let dialect = dialect_of(request.path());
-    let refused = check_limits(&request);
+    let (started, request_id, trace_id) =
+        (context.started, context.request_id.clone(), context.trace_id.clone());
+    let (dialect, method) = (dialect_of(request.path()), request.method().clone());
     core.metrics.http_requests_in_flight.inc();
     // Counted down when the future ends or is dropped with its connection.
     let in_flight = InFlight(core.clone());
-    let (early, rest) = match refused {
-        Some(problem) => (Some((request, problem)), None),
+    let admitted = match check_limits(&request) {
+        Some(problem) => Err((request, problem)),
         None => {
             canonicalize(&mut request);
             request.extensions_mut().insert(context);
-            let method = request.method().clone();
-            (None, Some((service.call(request), method)))
+            Ok(service.call(request))
         }
     };
     async move {
@@ -61,41 +57,35 @@ where
             now: core.clock.now(),
             basic: false,
         };
-        if let Some((request, problem)) = early {
-            return Ok(request.into_response(problem.response(dialect, &occasion)));
-        }
-        // One of the two is there by construction.
-        let Some((future, method)) = rest else {
-            return Err(actix_web::error::ErrorInternalServerError(""));
-        };
-        match AssertUnwindSafe(future).catch_unwind().await {
-            Ok(Ok(response)) => {
-                let mut response = response.map_into_boxed_body();
-                if let Ok(value) = HeaderValue::from_str(&request_id) {
-                    response.headers_mut().insert(REQUEST_ID, value);
+        let outcome = match admitted {
+            Err((request, problem)) => Ok(request.into_response(problem.response(dialect, &occasion))),
+            Ok(future) => match AssertUnwindSafe(future).catch_unwind().await {
+                Ok(outcome) => outcome.map(ServiceResponse::map_into_boxed_body),
+                Err(_) => {
+                    core.metrics.panics.inc();
+                    tracing::error!(request.id = %request_id, "a handler panicked");
+                    let answer = with_request_id(Problem::Internal.response(dialect, &occasion), &request_id);
+                    Err(InternalError::from_response("panic", answer).into())
                 }
-                observe(
-                    &core,
-                    &response,
-                    &method,
-                    started,
-                    &request_id,
-                    trace_id.as_deref(),
-                );
-                Ok(response)
-            }
-            Ok(Err(error)) => Err(error),
-            Err(_) => {
-                core.metrics.panics.inc();
-                tracing::error!(request.id = %request_id, "a handler panicked");
-                Err(actix_web::error::InternalError::from_response(
-                    "panic",
-                    Problem::Internal.response(dialect, &occasion),
-                )
-                .into())
-            }
-        }
+            },
+        };
+        outcome.map(|response| {
+            observe(&core, &response, &method, started, &request_id, trace_id.as_deref());
+            response.map_body(|head, body| {
+                if let Ok(value) = HeaderValue::from_str(&request_id) {
+                    head.headers_mut().insert(REQUEST_ID, value);
+                }
+                body
+            })
+        })
     }
+}
+
+fn with_request_id(mut answer: HttpResponse, request_id: &str) -> HttpResponse {
+    if let Ok(value) = HeaderValue::from_str(request_id) {
+        answer.headers_mut().insert(REQUEST_ID, value);
+    }
+    answer
 }
 
 struct InFlight(Data<Core>);
@@ -110,10 +100,7 @@ fn context(request: &ServiceRequest, core: &Core) -> RequestContext {
     let mut drawn = core.draw_context(Endpoint::Api);
     drawn.address = request.peer_addr().map(|address| address.ip());
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
-    if let Some(given) = text(&REQUEST_ID)
-        .or_else(|| text(&CLIENT_REQUEST_ID))
-        .filter(|id| is_plain_id(id))
-    {
+    if let Some(given) = text(&REQUEST_ID).or_else(|| text(&CLIENT_REQUEST_ID)).filter(|id| is_plain_id(id)) {
         drawn.request_id = given.to_owned();
     }
     drawn.trace_id = text(&TRACEPARENT).and_then(trace_id);
@@ -123,9 +110,7 @@ fn context(request: &ServiceRequest, core: &Core) -> RequestContext {
 /// An id that can stand in a log line and a header as it is.
 fn is_plain_id(id: &str) -> bool {
     (1..=MAX_ID_CHARS).contains(&id.len())
-        && id
-            .bytes()
-            .all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
+        && id.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_.".contains(&b))
 }
 
 /// The trace id of a W3C `traceparent` (Trace Context, section 3.2).
@@ -144,19 +129,18 @@ fn check_limits(request: &ServiceRequest) -> Option<Problem> {
         return Some(Problem::UriTooLong);
     }
     // As on the wire in HTTP/1.1: name, colon, space, value, line end.
-    let fields: usize = request
-        .headers()
-        .iter()
-        .map(|(name, value)| name.as_str().len() + value.len() + 4)
-        .sum();
+    let fields: usize =
+        request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     (uri_bytes + fields > MAX_HEAD_BYTES).then_some(Problem::HeadTooLarge)
 }
 
 /// The dialect of a path that may have no route.
 pub fn dialect_of(path: &str) -> Dialect {
-    if path.starts_with("/modelmanagement") {
+    let first = path.split('/').nth(1).unwrap_or_default();
+    let is = |word: &str| first.eq_ignore_ascii_case(word);
+    if is("modelmanagement") {
         Dialect::V1
-    } else if path.starts_with("/subscriptions") || path.starts_with("/providers") {
+    } else if is("subscriptions") || is("providers") {
         Dialect::V2
     } else if path.contains("/oauth2/") {
         Dialect::OAuth
@@ -187,10 +171,7 @@ fn observe(
         .with_label_values(&[method, route, status.as_str()])
         .observe(elapsed.as_secs_f64());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    let (status, address) = (
-        status.as_u16(),
-        response.request().peer_addr().map(|peer| peer.ip()),
-    );
+    let (status, address) = (status.as_u16(), response.request().peer_addr().map(|peer| peer.ip()));
     // Issued tokens have their audit rows; a line for each is for those who look for something.
     if status >= 500 {
         tracing::error!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request failed");

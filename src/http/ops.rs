@@ -46,9 +46,7 @@ fn why_not_ready(core: &Core, draining: &Draining) -> Option<&'static str> {
 }
 
 async fn metrics(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
-    core.metrics
-        .ready
-        .set(i64::from(why_not_ready(&core, &draining).is_none()));
+    core.metrics.ready.set(i64::from(why_not_ready(&core, &draining).is_none()));
     let mut response = HttpResponse::Ok().body(core.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response

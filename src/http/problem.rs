@@ -83,13 +83,7 @@ fn row(
     oauth: (&'static str, u32),
     text: impl Into<String>,
 ) -> Row {
-    Row {
-        status,
-        slug,
-        code,
-        oauth,
-        text: text.into(),
-    }
+    Row { status, slug, code, oauth, text: text.into() }
 }
 
 const INVALID_REQUEST: (&str, u32) = ("invalid_request", 900_144);
@@ -112,20 +106,12 @@ fn table(problem: &Problem, dialect: Dialect) -> Row {
             ("unsupported_grant_type", 70_003),
             "`grant_type` must be client_credentials",
         ),
-        Problem::InvalidScope(what) => row(
-            S::BAD_REQUEST,
-            "invalid-scope",
-            "InvalidScope",
-            ("invalid_scope", 70_011),
-            what.clone(),
-        ),
-        Problem::InvalidTarget(what) => row(
-            S::BAD_REQUEST,
-            "invalid-target",
-            "InvalidTarget",
-            ("invalid_target", 500_011),
-            what.clone(),
-        ),
+        Problem::InvalidScope(what) => {
+            row(S::BAD_REQUEST, "invalid-scope", "InvalidScope", ("invalid_scope", 70_011), what.clone())
+        }
+        Problem::InvalidTarget(what) => {
+            row(S::BAD_REQUEST, "invalid-target", "InvalidTarget", ("invalid_target", 500_011), what.clone())
+        }
         Problem::UnknownTenant => row(
             S::BAD_REQUEST,
             "unknown-tenant",
@@ -175,13 +161,9 @@ fn table(problem: &Problem, dialect: Dialect) -> Row {
             INVALID_REQUEST,
             "the body did not arrive in time",
         ),
-        Problem::BodyBroken => row(
-            S::BAD_REQUEST,
-            "body-broken",
-            "InvalidRequestContent",
-            INVALID_REQUEST,
-            "the body broke off",
-        ),
+        Problem::BodyBroken => {
+            row(S::BAD_REQUEST, "body-broken", "InvalidRequestContent", INVALID_REQUEST, "the body broke off")
+        }
         Problem::UriTooLong => row(
             S::URI_TOO_LONG,
             "uri-too-long",
@@ -224,13 +206,9 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
             INVALID_REQUEST,
             "no such resource, or this principal has no role (at least Reader) to see it",
         ),
-        Refusal::Invalid(what) => row(
-            S::BAD_REQUEST,
-            "invalid-request",
-            "InvalidRequestContent",
-            INVALID_REQUEST,
-            what.clone(),
-        ),
+        Refusal::Invalid(what) => {
+            row(S::BAD_REQUEST, "invalid-request", "InvalidRequestContent", INVALID_REQUEST, what.clone())
+        }
         Refusal::Conflict(what) => row(S::CONFLICT, "conflict", "Conflict", INVALID_REQUEST, what.clone()),
         Refusal::Unavailable(_) => row(
             S::SERVICE_UNAVAILABLE,
@@ -273,17 +251,9 @@ fn denied(denial: Denial, dialect: Dialect) -> Row {
             "the bearer token is not a live management token of this service; fetch a new one with scope {API}/.default",
         ),
         Denial::NoSuchWebservice | Denial::NoRole => row(
-            if dialect == Dialect::OAuth {
-                S::BAD_REQUEST
-            } else {
-                S::NOT_FOUND
-            },
+            if dialect == Dialect::OAuth { S::BAD_REQUEST } else { S::NOT_FOUND },
             "no-such-webservice",
-            if dialect == Dialect::V1 {
-                "ServiceNotFound"
-            } else {
-                "ResourceNotFound"
-            },
+            if dialect == Dialect::V1 { "ServiceNotFound" } else { "ResourceNotFound" },
             ("invalid_target", 500_011),
             "no such webservice, or this principal has no role (at least Reader) on its workspace",
         ),
@@ -317,11 +287,7 @@ impl Problem {
     /// The answer in a dialect's shape.
     pub fn response(&self, dialect: Dialect, occasion: &Occasion<'_>) -> HttpResponse {
         let row = table(self, dialect);
-        let content_type = if dialect == Dialect::Problem {
-            reply::PROBLEM_JSON
-        } else {
-            reply::JSON
-        };
+        let content_type = if dialect == Dialect::Problem { reply::PROBLEM_JSON } else { reply::JSON };
         let mut response = reply::json(row.status, content_type, &body(&row, dialect, occasion));
         let headers = response.headers_mut();
         if row.status == StatusCode::SERVICE_UNAVAILABLE {

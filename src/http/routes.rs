@@ -24,10 +24,7 @@ pub struct RouteFacts {
 
 impl RouteFacts {
     pub fn demand(&self, method: &Method) -> Option<Demand> {
-        self.demands
-            .iter()
-            .find(|(of, _)| of == method)
-            .map(|(_, demand)| *demand)
+        self.demands.iter().find(|(of, _)| of == method).map(|(_, demand)| *demand)
     }
 }
 
@@ -42,16 +39,7 @@ struct Row {
 impl Row {
     /// `allow` lists the methods for the `Allow` header of a 405.
     fn new(path: &'static str, allow: &'static str, dialect: Dialect, endpoint: Endpoint) -> Self {
-        Self {
-            path,
-            allow,
-            facts: RouteFacts {
-                dialect,
-                endpoint,
-                demands: Vec::new(),
-            },
-            routes: Vec::new(),
-        }
+        Self { path, allow, facts: RouteFacts { dialect, endpoint, demands: Vec::new() }, routes: Vec::new() }
     }
 
     /// A method that anybody may use, or whose use case authorizes by itself.
@@ -74,9 +62,7 @@ impl Row {
         Args: FromRequest + 'static,
         F::Output: Responder + 'static,
     {
-        self.facts
-            .demands
-            .push((method.clone(), Demand::new(demand, see)));
+        self.facts.demands.push((method.clone(), Demand::new(demand, see)));
         self.open(method, handler)
     }
 
@@ -98,16 +84,10 @@ pub fn configure(config: &mut ServiceConfig) {
     // Static prefixes shield their dynamic rows from every other path.
     let v1 = v1_rows()
         .into_iter()
-        .fold(web::scope("/modelmanagement/v1.0"), |scope, row| {
-            scope.service(row.resource())
-        });
+        .fold(web::scope("/modelmanagement/v1.0"), |scope, row| scope.service(row.resource()));
     config.service(v1.default_service(web::to(no_route)));
-    let arm = arm_rows()
-        .into_iter()
-        .chain(rbac_rows("/{scope:.+}/providers/Microsoft.Authorization"));
-    let arm = arm.fold(web::scope("/subscriptions"), |scope, row| {
-        scope.service(row.resource())
-    });
+    let arm = arm_rows().into_iter().chain(rbac_rows("/{scope:.+}/providers/Microsoft.Authorization"));
+    let arm = arm.fold(web::scope("/subscriptions"), |scope, row| scope.service(row.resource()));
     config.service(arm.default_service(web::to(no_route)));
     for row in metadata_rows()
         .into_iter()
@@ -123,12 +103,7 @@ async fn no_route(request: HttpRequest, core: Data<Core>) -> HttpResponse {
     use actix_web::HttpMessage as _;
     let context = request.extensions_mut().remove::<RequestContext>();
     let request_id = context.map(|context| context.request_id).unwrap_or_default();
-    let occasion = Occasion {
-        request_id: &request_id,
-        trace_id: None,
-        now: core.clock.now(),
-        basic: false,
-    };
+    let occasion = Occasion { request_id: &request_id, trace_id: None, now: core.clock.now(), basic: false };
     Problem::NoRoute.response(dialect_of(request.path()), &occasion)
 }
 
@@ -136,14 +111,9 @@ fn oauth_rows() -> Vec<Row> {
     let row = |path, allow| Row::new(path, allow, Dialect::OAuth, Endpoint::OAuth);
     vec![
         row("/oauth2/token", "POST").open(Method::POST, oauth::token::token),
-        Row::new(
-            "/.well-known/jwks.json",
-            "GET, HEAD",
-            Dialect::Problem,
-            Endpoint::OAuth,
-        )
-        .open(Method::GET, oauth::jwks::union)
-        .open(Method::HEAD, oauth::jwks::union),
+        Row::new("/.well-known/jwks.json", "GET, HEAD", Dialect::Problem, Endpoint::OAuth)
+            .open(Method::GET, oauth::jwks::union)
+            .open(Method::HEAD, oauth::jwks::union),
         row("/{tenant}/oauth2/v2.0/token", "POST").open(Method::POST, oauth::token::token),
         row("/{tenant}/oauth2/token", "POST").open(Method::POST, oauth::token::token),
     ]
@@ -175,52 +145,15 @@ fn arm_rows() -> Vec<Row> {
             WEBSERVICE_READ,
             arm_v2::endpoints::list,
         ),
-        row(
-            format!("{WORKSPACE}/onlineEndpoints/{{name}}"),
-            "DELETE, GET, PUT",
-        )
-        .on(
-            Method::GET,
-            WEBSERVICE_READ,
-            WEBSERVICE_READ,
-            arm_v2::endpoints::get,
-        )
-        .on(
-            Method::PUT,
-            WEBSERVICE_WRITE,
-            WEBSERVICE_READ,
-            arm_v2::endpoints::put,
-        )
-        .on(
-            Method::DELETE,
-            WEBSERVICE_DELETE,
-            WEBSERVICE_READ,
-            arm_v2::endpoints::delete,
-        ),
+        row(format!("{WORKSPACE}/onlineEndpoints/{{name}}"), "DELETE, GET, PUT")
+            .on(Method::GET, WEBSERVICE_READ, WEBSERVICE_READ, arm_v2::endpoints::get)
+            .on(Method::PUT, WEBSERVICE_WRITE, WEBSERVICE_READ, arm_v2::endpoints::put)
+            .on(Method::DELETE, WEBSERVICE_DELETE, WEBSERVICE_READ, arm_v2::endpoints::delete),
         row(WORKSPACE.to_owned(), "DELETE, GET, PUT")
-            .on(
-                Method::GET,
-                WORKSPACE_READ,
-                WORKSPACE_READ,
-                arm_v2::workspaces::get,
-            )
-            .on(
-                Method::PUT,
-                WORKSPACE_WRITE,
-                WORKSPACE_READ,
-                arm_v2::workspaces::put,
-            )
-            .on(
-                Method::DELETE,
-                WORKSPACE_DELETE,
-                WORKSPACE_READ,
-                arm_v2::workspaces::delete,
-            ),
-        row(
-            format!("/{{subscription}}/resourceGroups/{{group}}{workspaces}"),
-            "GET",
-        )
-        .on(
+            .on(Method::GET, WORKSPACE_READ, WORKSPACE_READ, arm_v2::workspaces::get)
+            .on(Method::PUT, WORKSPACE_WRITE, WORKSPACE_READ, arm_v2::workspaces::put)
+            .on(Method::DELETE, WORKSPACE_DELETE, WORKSPACE_READ, arm_v2::workspaces::delete),
+        row(format!("/{{subscription}}/resourceGroups/{{group}}{workspaces}"), "GET").on(
             Method::GET,
             WORKSPACE_READ,
             WORKSPACE_READ,
@@ -240,14 +173,8 @@ fn rbac_rows(prefix: &str) -> Vec<Row> {
         ROLE_ASSIGNMENT_DELETE, ROLE_ASSIGNMENT_READ, ROLE_ASSIGNMENT_WRITE, ROLE_DEFINITION_DELETE,
         ROLE_DEFINITION_READ, ROLE_DEFINITION_WRITE,
     };
-    let row = |path: &str, allow| {
-        Row::new(
-            format!("{prefix}{path}").leak(),
-            allow,
-            Dialect::V2,
-            Endpoint::Api,
-        )
-    };
+    let row =
+        |path: &str, allow| Row::new(format!("{prefix}{path}").leak(), allow, Dialect::V2, Endpoint::Api);
     vec![
         row("/roleAssignments", "GET").on(
             Method::GET,
@@ -256,24 +183,9 @@ fn rbac_rows(prefix: &str) -> Vec<Row> {
             rbac::assignments::list,
         ),
         row("/roleAssignments/{id}", "DELETE, GET, PUT")
-            .on(
-                Method::GET,
-                ROLE_ASSIGNMENT_READ,
-                ROLE_ASSIGNMENT_READ,
-                rbac::assignments::get,
-            )
-            .on(
-                Method::PUT,
-                ROLE_ASSIGNMENT_WRITE,
-                ROLE_ASSIGNMENT_READ,
-                rbac::assignments::put,
-            )
-            .on(
-                Method::DELETE,
-                ROLE_ASSIGNMENT_DELETE,
-                ROLE_ASSIGNMENT_READ,
-                rbac::assignments::delete,
-            ),
+            .on(Method::GET, ROLE_ASSIGNMENT_READ, ROLE_ASSIGNMENT_READ, rbac::assignments::get)
+            .on(Method::PUT, ROLE_ASSIGNMENT_WRITE, ROLE_ASSIGNMENT_READ, rbac::assignments::put)
+            .on(Method::DELETE, ROLE_ASSIGNMENT_DELETE, ROLE_ASSIGNMENT_READ, rbac::assignments::delete),
         row("/roleDefinitions", "GET").on(
             Method::GET,
             ROLE_DEFINITION_READ,
@@ -281,24 +193,9 @@ fn rbac_rows(prefix: &str) -> Vec<Row> {
             rbac::definitions::list,
         ),
         row("/roleDefinitions/{id}", "DELETE, GET, PUT")
-            .on(
-                Method::GET,
-                ROLE_DEFINITION_READ,
-                ROLE_DEFINITION_READ,
-                rbac::definitions::get,
-            )
-            .on(
-                Method::PUT,
-                ROLE_DEFINITION_WRITE,
-                ROLE_DEFINITION_READ,
-                rbac::definitions::put,
-            )
-            .on(
-                Method::DELETE,
-                ROLE_DEFINITION_DELETE,
-                ROLE_DEFINITION_READ,
-                rbac::definitions::delete,
-            ),
+            .on(Method::GET, ROLE_DEFINITION_READ, ROLE_DEFINITION_READ, rbac::definitions::get)
+            .on(Method::PUT, ROLE_DEFINITION_WRITE, ROLE_DEFINITION_READ, rbac::definitions::put)
+            .on(Method::DELETE, ROLE_DEFINITION_DELETE, ROLE_DEFINITION_READ, rbac::definitions::delete),
     ]
 }
 
@@ -307,32 +204,12 @@ fn principal_rows() -> Vec<Row> {
     let row = |path, allow| Row::new(path, allow, Dialect::Problem, Endpoint::Api);
     vec![
         row("/v1.0/servicePrincipals", "GET, POST")
-            .on(
-                Method::GET,
-                PRINCIPAL_READ,
-                PRINCIPAL_READ,
-                rbac::principals::list,
-            )
-            .on(
-                Method::POST,
-                PRINCIPAL_WRITE,
-                PRINCIPAL_READ,
-                rbac::principals::create,
-            ),
+            .on(Method::GET, PRINCIPAL_READ, PRINCIPAL_READ, rbac::principals::list)
+            .on(Method::POST, PRINCIPAL_WRITE, PRINCIPAL_READ, rbac::principals::create),
         row("/v1.0/servicePrincipals/{id}", "DELETE, GET, PATCH")
             .on(Method::GET, PRINCIPAL_READ, PRINCIPAL_READ, rbac::principals::get)
-            .on(
-                Method::PATCH,
-                PRINCIPAL_WRITE,
-                PRINCIPAL_READ,
-                rbac::principals::update,
-            )
-            .on(
-                Method::DELETE,
-                PRINCIPAL_DELETE,
-                PRINCIPAL_READ,
-                rbac::principals::delete,
-            ),
+            .on(Method::PATCH, PRINCIPAL_WRITE, PRINCIPAL_READ, rbac::principals::update)
+            .on(Method::DELETE, PRINCIPAL_DELETE, PRINCIPAL_READ, rbac::principals::delete),
         row("/v1.0/servicePrincipals/{id}/addPassword", "POST").on(
             Method::POST,
             PRINCIPAL_CREDENTIALS,
@@ -351,9 +228,7 @@ fn principal_rows() -> Vec<Row> {
 fn metadata_rows() -> Vec<Row> {
     let row = |path| Row::new(path, "GET, HEAD", Dialect::Problem, Endpoint::OAuth);
     let document = |path| {
-        row(path)
-            .open(Method::GET, oauth::metadata::document)
-            .open(Method::HEAD, oauth::metadata::document)
+        row(path).open(Method::GET, oauth::metadata::document).open(Method::HEAD, oauth::metadata::document)
     };
     vec![
         document("/.well-known/openid-configuration"),

@@ -46,11 +46,9 @@ impl Core {
     /// Proves the caller, and counts the attempt.
     pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Authenticated, Refusal> {
         let outcome = match *credentials {
-            Credentials::ClientSecret {
-                tenant,
-                client_id,
-                secret,
-            } => self.by_client_secret(tenant, client_id, secret).await,
+            Credentials::ClientSecret { tenant, client_id, secret } => {
+                self.by_client_secret(tenant, client_id, secret).await
+            }
             Credentials::ManagementToken(token) => self.by_management_token(token).await,
         };
         let result = match &outcome {
@@ -59,10 +57,7 @@ impl Core {
             // Not an attempt that failed but one that could not be judged.
             Err(_) => return outcome,
         };
-        self.metrics
-            .client_authentications
-            .with_label_values(&[credentials.method(), result])
-            .inc();
+        self.metrics.client_authentications.with_label_values(&[credentials.method(), result]).inc();
         outcome
     }
 
@@ -81,10 +76,7 @@ impl Core {
             self.pepper.matches(bounded(secret), &SecretDigest([0; 32]));
             return Err(Refusal::Denied(Denial::UnknownClient));
         };
-        let matched = facts
-            .secrets
-            .iter()
-            .find(|kept| self.pepper.matches(bounded(secret), &kept.digest));
+        let matched = facts.secrets.iter().find(|kept| self.pepper.matches(bounded(secret), &kept.digest));
         let Some(matched) = matched else {
             let denial = if client_secret::is_well_formed(secret) {
                 Denial::WrongSecret
@@ -103,11 +95,7 @@ impl Core {
             return Err(Refusal::Denied(Denial::PrincipalDisabled));
         }
         let credential_id = Some(matched.id);
-        Ok(Authenticated {
-            facts,
-            credential_id,
-            method: "client_secret",
-        })
+        Ok(Authenticated { facts, credential_id, method: "client_secret" })
     }
 
     async fn by_management_token(&self, token: Option<&str>) -> Result<Authenticated, Refusal> {
@@ -127,11 +115,7 @@ impl Core {
                 if !facts.principal.enabled {
                     return Err(Refusal::Denied(Denial::PrincipalDisabled));
                 }
-                Ok(Authenticated {
-                    facts,
-                    credential_id: None,
-                    method: "management_token",
-                })
+                Ok(Authenticated { facts, credential_id: None, method: "management_token" })
             }
             _ => Err(Refusal::Denied(Denial::InvalidToken)),
         }
@@ -143,32 +127,20 @@ impl Core {
             // Our own clock minted it, so no leeway is owed.
             Expected { issuer: Some(issuer), audience: Some(issuer), now: self.clock.now(), leeway_seconds: 0 };
         let claims =
-            self.published
-                .load()
-                .verifier
-                .verify(token, &expected)
-                .map_err(|error| match error {
-                    VerifyError::Expired(_) => Denial::TokenExpired,
-                    _ => Denial::InvalidToken,
-                })?;
+            self.published.load().verifier.verify(token, &expected).map_err(|error| match error {
+                VerifyError::Expired(_) => Denial::TokenExpired,
+                _ => Denial::InvalidToken,
+            })?;
         let object_id = ObjectId::parse(&claims.oid).map_err(|_| Denial::InvalidToken)?;
         let client_id = ClientId::parse(&claims.client_id).map_err(|_| Denial::InvalidToken)?;
         let expires_at = chrono::DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?;
-        Ok(VerifiedCaller {
-            object_id,
-            client_id,
-            expires_at,
-        })
+        Ok(VerifiedCaller { object_id, client_id, expires_at })
     }
 }
 
 /// Never hashes more than a secret can be; a longer text matches nothing anyway.
 fn bounded(secret: &str) -> &str {
-    if secret.len() > MAX_SECRET_BYTES {
-        ""
-    } else {
-        secret
-    }
+    if secret.len() > MAX_SECRET_BYTES { "" } else { secret }
 }
 
 const fn metric_result(denial: Denial) -> &'static str {

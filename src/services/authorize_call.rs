@@ -64,12 +64,7 @@ impl Core {
     pub fn allows(&self, caller: &Authenticated, action: &str, scope: &Scope) -> bool {
         let roles = self.directory.roles();
         self.same_tenant(caller, scope)
-            && role::is_allowed(
-                &caller.facts.assignments,
-                |id| roles.get(&id),
-                action,
-                scope.key(),
-            )
+            && role::is_allowed(&caller.facts.assignments, |id| roles.get(&id), action, scope.key())
     }
 
     fn check(&self, caller: &Authenticated, demand: Demand, scope: &Scope) -> Result<(), Refusal> {

@@ -72,10 +72,7 @@ impl Core {
         with_webservices: bool,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
-        let page = Page {
-            after: "",
-            limit: MOST_DELETED,
-        };
+        let page = Page { after: "", limit: MOST_DELETED };
         let webservices = self.store.webservices(&id.key(), page).await?;
         if !webservices.is_empty() && !with_webservices {
             return Err(Refusal::Conflict(format!(
@@ -83,10 +80,8 @@ impl Core {
                 webservices.len()
             )));
         }
-        let mut mutations: Vec<Mutation> = webservices
-            .into_iter()
-            .map(|webservice| Mutation::DeleteWebservice(webservice.id))
-            .collect();
+        let mut mutations: Vec<Mutation> =
+            webservices.into_iter().map(|webservice| Mutation::DeleteWebservice(webservice.id)).collect();
         mutations.push(Mutation::DeleteWorkspace(id.clone()));
         self.change(caller, &mutations, context).await
     }
@@ -95,24 +90,19 @@ impl Core {
 /// What a mutation touches, and how, in one line without secrets.
 pub fn describe(mutation: &Mutation) -> (String, String) {
     let (resource, verb) = match mutation {
-        Mutation::PutTenant(tenant) => (
-            format!("tenant {}", tenant.id),
-            format!("put `{}`", tenant.display_name),
-        ),
+        Mutation::PutTenant(tenant) => {
+            (format!("tenant {}", tenant.id), format!("put `{}`", tenant.display_name))
+        }
         Mutation::DeleteTenant(id) => (format!("tenant {id}"), "delete".to_owned()),
-        Mutation::PutSubscription(put) => (
-            format!("/subscriptions/{}", put.id),
-            format!("put in tenant {}", put.tenant_id),
-        ),
+        Mutation::PutSubscription(put) => {
+            (format!("/subscriptions/{}", put.id), format!("put in tenant {}", put.tenant_id))
+        }
         Mutation::DeleteSubscription(id) => (format!("/subscriptions/{id}"), "delete".to_owned()),
         Mutation::PutWorkspace(put) => (put.id.to_string(), format!("put home_region={}", put.home_region)),
         Mutation::DeleteWorkspace(id) => (id.to_string(), "delete".to_owned()),
         Mutation::PutWebservice(put) => (
             put.id.to_string(),
-            format!(
-                "put compute={}/{} auth_mode={}",
-                put.compute_type, put.compute_region, put.auth_mode
-            ),
+            format!("put compute={}/{} auth_mode={}", put.compute_type, put.compute_region, put.auth_mode),
         ),
         Mutation::DeleteWebservice(id) => (id.to_string(), "delete".to_owned()),
         Mutation::PutPrincipal(put) => (
@@ -131,10 +121,7 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
         Mutation::DeleteRole(id) => (format!("role {id}"), "delete".to_owned()),
         Mutation::PutAssignment(put) => (
             put.scope.to_string(),
-            format!(
-                "assign role {} to principal {} as {}",
-                put.role_id, put.object_id, put.id
-            ),
+            format!("assign role {} to principal {} as {}", put.role_id, put.object_id, put.id),
         ),
         Mutation::DeleteAssignment(id) => (format!("role assignment {id}"), "delete".to_owned()),
         Mutation::CreateSigningKey(row) => (format!("signing key {}", row.key.kid), "create".to_owned()),

@@ -33,9 +33,8 @@ impl Core {
     ) -> Result<MadeSecret, Refusal> {
         let now = self.clock.now();
         let expired = facts.secrets.iter().find(|secret| !secret.is_live(now));
-        let free = SecretSlot::ALL
-            .into_iter()
-            .find(|slot| facts.secrets.iter().all(|secret| secret.slot != *slot));
+        let free =
+            SecretSlot::ALL.into_iter().find(|slot| facts.secrets.iter().all(|secret| secret.slot != *slot));
         let mut mutations = Vec::new();
         let slot = match (free, expired) {
             (Some(slot), _) => slot,

@@ -61,10 +61,7 @@ impl Core {
         let mut trail = Trail::default();
         let decided = self.decide(request, context, &mut trail).await;
         // 6. Record. A refusal leaves the same durable row as a token.
-        let recorded = self
-            .recorder
-            .record(self.record_of(request, context, &trail, &decided))
-            .await;
+        let recorded = self.recorder.record(self.record_of(request, context, &trail, &decided)).await;
         // 7. Release: only what is recorded leaves.
         let released = match (decided, recorded) {
             (Err(refusal @ Refusal::Unavailable(_)), _) => Err(refusal),
@@ -84,10 +81,7 @@ impl Core {
         trail: &mut Trail,
     ) -> Result<IssuedToken, Refusal> {
         // 1. Authenticate.
-        let caller = trail
-            .caller
-            .insert(self.authenticate(&request.credentials).await?)
-            .clone();
+        let caller = trail.caller.insert(self.authenticate(&request.credentials).await?).clone();
         // 2. Load facts.
         let key = match &request.target {
             RequestedTarget::Management => None,
@@ -96,13 +90,8 @@ impl Core {
         if let Some(key) = &key {
             trail.webservice = self.directory.webservice(key).await?;
         }
-        let found = trail
-            .webservice
-            .as_deref()
-            .map(|facts| (&facts.webservice, &facts.workspace));
-        let target = key
-            .as_deref()
-            .map_or(Target::Management, |key| Target::Webservice { key, found });
+        let found = trail.webservice.as_deref().map(|facts| (&facts.webservice, &facts.workspace));
+        let target = key.as_deref().map_or(Target::Management, |key| Target::Webservice { key, found });
         // 3. Authorize.
         let roles = self.directory.roles();
         let (principal, assignments) = (&caller.facts.principal, &caller.facts.assignments);
@@ -110,34 +99,23 @@ impl Core {
         // 4. Mint.
         let now = self.clock.now();
         let policy = &self.settings.policy;
-        let lifetime = found
-            .and_then(|(webservice, _)| webservice.token_lifetime)
-            .unwrap_or(policy.default_lifetime);
+        let lifetime =
+            found.and_then(|(webservice, _)| webservice.token_lifetime).unwrap_or(policy.default_lifetime);
         let life = lifetime
             .shortened(request.lifetime_seconds)
             .map_err(|_| Refusal::Denied(Denial::LifetimeTooShort))?;
         let ring = self.key_ring.load();
-        let key = ring
-            .active(now)
-            .ok_or_else(|| Refusal::Unavailable("no signing key is active".to_owned()))?;
+        let key =
+            ring.active(now).ok_or_else(|| Refusal::Unavailable("no signing key is active".to_owned()))?;
         let random = TokenRandom {
             token_id: context.random.token_id,
             refresh_spread: entropy::unit_interval(context.random.refresh_spread),
         };
-        let claims = issuance::mint(
-            policy,
-            principal,
-            &target,
-            life,
-            (now, random),
-            key.key.life.remove_at,
-        )
-        .map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let claims = issuance::mint(policy, principal, &target, life, (now, random), key.key.life.remove_at)
+            .map_err(|error| Refusal::Unavailable(error.to_string()))?;
         // 5. Sign.
         let started = Instant::now();
-        let token = key
-            .sign(&claims)
-            .map_err(|error| Refusal::Unavailable(error.to_string()))?;
+        let token = key.sign(&claims).map_err(|error| Refusal::Unavailable(error.to_string()))?;
         trail.algorithm = key.key.algorithm.as_str();
         self.metrics
             .signing_duration
@@ -145,11 +123,7 @@ impl Core {
             .observe(started.elapsed().as_secs_f64());
         let instant = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or(now);
         let expires_at = instant(claims.exp);
-        trail.token = Some(TokenFacts {
-            token_id: claims.jti,
-            kid: key.key.kid.clone(),
-            expires_at,
-        });
+        trail.token = Some(TokenFacts { token_id: claims.jti, kid: key.key.kid.clone(), expires_at });
         Ok(IssuedToken {
             token,
             issued_at: instant(claims.iat),
@@ -200,24 +174,15 @@ impl Core {
             Err(_) => ("error", "failed"),
         };
         let pair = trail.webservice.as_deref().map_or(("", ""), |facts| {
-            (
-                facts.workspace.home_region.as_str(),
-                facts.webservice.compute_region.as_str(),
-            )
+            (facts.workspace.home_region.as_str(), facts.webservice.compute_region.as_str())
         });
-        self.metrics
-            .token_requests
-            .with_label_values(&[endpoint, outcome])
-            .inc();
+        self.metrics.token_requests.with_label_values(&[endpoint, outcome]).inc();
         self.metrics
             .token_request_duration
             .with_label_values(&[endpoint, class, pair.0, pair.1])
             .observe(context.started.elapsed().as_secs_f64());
         if released.is_ok() {
-            self.metrics
-                .tokens_issued
-                .with_label_values(&[trail.algorithm, endpoint, pair.0, pair.1])
-                .inc();
+            self.metrics.tokens_issued.with_label_values(&[trail.algorithm, endpoint, pair.0, pair.1]).inc();
         }
     }
 
@@ -237,20 +202,14 @@ pub(super) fn actor(caller: Option<&Authenticated>, credentials: &Credentials<'_
             credential_id: caller.credential_id,
             method: Some(caller.method),
         },
-        (
-            None,
-            Credentials::ClientSecret {
-                tenant, client_id, ..
-            },
-        ) => Actor {
+        (None, Credentials::ClientSecret { tenant, client_id, .. }) => Actor {
             client_id: ClientId::parse(client_id).ok(),
             tenant_id: *tenant,
             method: Some(credentials.method()),
             ..Actor::default()
         },
-        (None, Credentials::ManagementToken(_)) => Actor {
-            method: Some(credentials.method()),
-            ..Actor::default()
-        },
+        (None, Credentials::ManagementToken(_)) => {
+            Actor { method: Some(credentials.method()), ..Actor::default() }
+        }
     }
 }

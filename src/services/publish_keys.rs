@@ -43,18 +43,10 @@ impl Core {
             ..loaded.jwk.clone()
         };
         let union: Vec<PublicJwk> = keys.iter().map(|loaded| marked(&loaded)).collect();
-        let own = keys
-            .iter()
-            .filter(|loaded| loaded.key.region == *region)
-            .map(|loaded| marked(&loaded))
-            .collect();
+        let own =
+            keys.iter().filter(|loaded| loaded.key.region == *region).map(|loaded| marked(&loaded)).collect();
         let verifier = KeySet::from_jwks(&union)?;
-        let published = Published {
-            union: document(union),
-            own: document(own),
-            verifier,
-            kids,
-        };
+        let published = Published { union: document(union), own: document(own), verifier, kids };
         self.published.store(std::sync::Arc::new(published));
         Ok(())
     }
@@ -70,11 +62,7 @@ impl Core {
 fn max_age(ring: &KeyRing, policy: &crate::domain::signing_key::KeyPolicy, now: DateTime<Utc>) -> i64 {
     // While a key is active no one makes a next one with less than the whole lead; without one the plan takes the
     // shortest lawful lead, so only that much is promised.
-    let lead = if ring.active(now).is_some() {
-        policy.lead
-    } else {
-        policy.least_lead()
-    };
+    let lead = if ring.active(now).is_some() { policy.lead } else { policy.least_lead() };
     let safe_until = ring.read_at + lead - Duration::seconds(CLOCK_TOLERANCE_SECONDS);
     (safe_until - now).min(policy.jwks_max_age).num_seconds().max(0)
 }
@@ -83,14 +71,6 @@ fn document(keys: Vec<PublicJwk>) -> Document {
     // Serialising strings into memory can't fail.
     let body = serde_json::to_vec(&JwkSet { keys }).unwrap_or_default();
     let digest = ring::digest::digest(&ring::digest::SHA256, &body);
-    let tag: String = digest
-        .as_ref()
-        .iter()
-        .take(16)
-        .map(|byte| format!("{byte:02x}"))
-        .collect();
-    Document {
-        body,
-        etag: format!("\"{tag}\""),
-    }
+    let tag: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+    Document { body, etag: format!("\"{tag}\"") }
 }

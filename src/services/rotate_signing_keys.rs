@@ -59,10 +59,9 @@ impl Core {
         let newest = self.own(&stored).max_by_key(|row| row.key.generation);
         let (generation, sign_from) = match newest {
             None => (1, now),
-            Some(row) => (
-                row.key.generation + 1,
-                (now + self.settings.keys.lead).max(row.key.life.sign_until),
-            ),
+            Some(row) => {
+                (row.key.generation + 1, (now + self.settings.keys.lead).max(row.key.life.sign_until))
+            }
         };
         let life = next_life(now, sign_from, &self.settings.keys);
         let row = self.sealed_row(algorithm, der, generation, life)?;
@@ -75,10 +74,7 @@ impl Core {
         stored: &[StoredSigningKey],
         now: DateTime<Utc>,
     ) -> Result<bool, RotationError> {
-        let own: Vec<_> = self
-            .own(stored)
-            .map(|row| (row.key.clone(), row.private.is_some()))
-            .collect();
+        let own: Vec<_> = self.own(stored).map(|row| (row.key.clone(), row.private.is_some())).collect();
         let steps = signing_key::plan(&own, &self.settings.keys, now);
         for step in &steps {
             match step {
@@ -87,11 +83,7 @@ impl Core {
                     tracing::debug!("the next signing key is due: import one with `wsts keys import`");
                     return Ok(false);
                 }
-                Step::Create {
-                    generation,
-                    life,
-                    reason,
-                } => {
+                Step::Create { generation, life, reason } => {
                     let der = KeyPair::generate(self.settings.algorithm)?;
                     let row = self.sealed_row(self.settings.algorithm, &der, *generation, *life)?;
                     match self.commit_key(row, now, reason).await {
@@ -102,9 +94,7 @@ impl Core {
                 }
                 Step::Destroy { kid, reason } => {
                     let record = self.key_record(kid, now, reason);
-                    self.store
-                        .commit(&[Mutation::DestroySigningKey(kid.clone())], &[record])
-                        .await?;
+                    self.store.commit(&[Mutation::DestroySigningKey(kid.clone())], &[record]).await?;
                 }
             }
         }
@@ -112,9 +102,7 @@ impl Core {
     }
 
     fn own<'a>(&'a self, stored: &'a [StoredSigningKey]) -> impl Iterator<Item = &'a StoredSigningKey> {
-        stored
-            .iter()
-            .filter(|row| row.key.region == self.settings.policy.region)
+        stored.iter().filter(|row| row.key.region == self.settings.policy.region)
     }
 
     fn sealed_row(
@@ -126,22 +114,11 @@ impl Core {
     ) -> Result<StoredSigningKey, RotationError> {
         let jwk = KeyPair::from_pkcs8(algorithm, der)?.public_jwk();
         let region = self.settings.policy.region.clone();
-        let key = SigningKey {
-            kid: jwk.kid.clone(),
-            region,
-            generation,
-            algorithm,
-            life,
-        };
+        let key = SigningKey { kid: jwk.kid.clone(), region, generation, algorithm, life };
         let private = Some(self.keks.seal(&key, der, self.entropy.as_ref())?);
         // A JWK of strings always serialises.
         let public_jwk = serde_json::to_string(&jwk).unwrap_or_default();
-        Ok(StoredSigningKey {
-            key,
-            public_jwk,
-            private,
-            kek_id: self.keks.primary_id(),
-        })
+        Ok(StoredSigningKey { key, public_jwk, private, kek_id: self.keks.primary_id() })
     }
 
     async fn commit_key(
@@ -152,9 +129,7 @@ impl Core {
     ) -> Result<SigningKey, RotationError> {
         let key = row.key.clone();
         let record = self.key_record(&key.kid, now, reason);
-        self.store
-            .commit(&[Mutation::CreateSigningKey(Box::new(row))], &[record])
-            .await?;
+        self.store.commit(&[Mutation::CreateSigningKey(Box::new(row))], &[record]).await?;
         tracing::info!(key.kid, key.generation, key.sign_from = %key.life.sign_from, reason, "signing key created");
         Ok(key)
     }
@@ -180,24 +155,15 @@ impl Core {
         let ring = self.key_ring.load();
         self.metrics.signing_key_info.reset();
         for loaded in ring.published(now) {
-            let labels = [
-                loaded.key.algorithm.as_str(),
-                &loaded.key.kid,
-                loaded.key.life.state(now).as_str(),
-            ];
+            let labels =
+                [loaded.key.algorithm.as_str(), &loaded.key.kid, loaded.key.life.state(now).as_str()];
             self.metrics.signing_key_info.with_label_values(&labels).set(1);
         }
         if let Some(active) = ring.active(now) {
             let labels = [active.key.algorithm.as_str()];
             let (from, until) = (active.key.life.sign_from, active.key.life.sign_until);
-            self.metrics
-                .signing_key_activation
-                .with_label_values(&labels)
-                .set(from.timestamp() as f64);
-            self.metrics
-                .signing_key_not_after
-                .with_label_values(&labels)
-                .set(until.timestamp() as f64);
+            self.metrics.signing_key_activation.with_label_values(&labels).set(from.timestamp() as f64);
+            self.metrics.signing_key_not_after.with_label_values(&labels).set(until.timestamp() as f64);
         }
     }
 }

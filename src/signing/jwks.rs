@@ -40,40 +40,18 @@ pub struct JwkSet {
 impl PublicJwk {
     /// From an uncompressed point: 0x04, 32 bytes of x, 32 bytes of y.
     pub fn p256(point: &[u8]) -> Self {
-        let (x, y) = point
-            .get(1..)
-            .unwrap_or_default()
-            .split_at_checked(32)
-            .unwrap_or_default();
-        let members = KeyMembers::Ec {
-            crv: "P-256".to_owned(),
-            x: encode(x),
-            y: encode(y),
-        };
+        let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
+        let members = KeyMembers::Ec { crv: "P-256".to_owned(), x: encode(x), y: encode(y) };
         Self::new("EC", "ES256", members)
     }
 
     pub fn ed25519(public: &[u8]) -> Self {
-        Self::new(
-            "OKP",
-            "EdDSA",
-            KeyMembers::Okp {
-                crv: "Ed25519".to_owned(),
-                x: encode(public),
-            },
-        )
+        Self::new("OKP", "EdDSA", KeyMembers::Okp { crv: "Ed25519".to_owned(), x: encode(public) })
     }
 
     /// From big-endian modulus and exponent.
     pub fn rsa(n: &[u8], e: &[u8]) -> Self {
-        Self::new(
-            "RSA",
-            "RS256",
-            KeyMembers::Rsa {
-                n: encode(n),
-                e: encode(e),
-            },
-        )
+        Self::new("RSA", "RS256", KeyMembers::Rsa { n: encode(n), e: encode(e) })
     }
 
     fn new(kty: &str, alg: &str, members: KeyMembers) -> Self {
@@ -111,13 +89,7 @@ mod tests {
     fn the_thumbprint_of_rfc_7638_is_reproduced() {
         // RFC 7638, section 3.1.
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
-        let members = KeyMembers::Rsa {
-            n: n.to_owned(),
-            e: "AQAB".to_owned(),
-        };
-        assert_eq!(
-            thumbprint("RSA", &members),
-            "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs"
-        );
+        let members = KeyMembers::Rsa { n: n.to_owned(), e: "AQAB".to_owned() };
+        assert_eq!(thumbprint("RSA", &members), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
 }

@@ -91,12 +91,7 @@ impl KeyPair {
             Self::EdDsa(pair) => Ok(pair.sign(message).as_ref().to_vec()),
             Self::Rs256(pair) => {
                 let mut signature = vec![0; pair.public().modulus_len()];
-                pair.sign(
-                    &signature::RSA_PKCS1_SHA256,
-                    &system_random(),
-                    message,
-                    &mut signature,
-                )?;
+                pair.sign(&signature::RSA_PKCS1_SHA256, &system_random(), message, &mut signature)?;
                 Ok(signature)
             }
         }

@@ -109,14 +109,10 @@ impl JwtSigner for KeptSigner {
 }
 
 fn new_signer(algorithm: &Algorithm, key: &EncodingKey) -> Result<Box<dyn JwtSigner>> {
-    let slot = <[u8; 8]>::try_from(key.as_bytes())
-        .ok()
-        .map(|handle| u64::from_be_bytes(handle) as usize);
+    let slot = <[u8; 8]>::try_from(key.as_bytes()).ok().map(|handle| u64::from_be_bytes(handle) as usize);
     let kept = KEPT.load();
-    let pair = slot
-        .and_then(|slot| kept.get(slot))
-        .and_then(Option::as_ref)
-        .ok_or(ErrorKind::InvalidKeyFormat)?;
+    let pair =
+        slot.and_then(|slot| kept.get(slot)).and_then(Option::as_ref).ok_or(ErrorKind::InvalidKeyFormat)?;
     if library_algorithm(pair.algorithm()) != *algorithm {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
@@ -167,10 +163,7 @@ fn new_verifier(algorithm: &Algorithm, key: &DecodingKey) -> Result<Box<dyn JwtV
     if algorithm.family() != key.family() {
         return Err(ErrorKind::InvalidAlgorithm.into());
     }
-    Ok(Box::new(RingVerifier {
-        algorithm: *algorithm,
-        key: key.clone(),
-    }))
+    Ok(Box::new(RingVerifier { algorithm: *algorithm, key: key.clone() }))
 }
 
 fn invalid_rsa(error: impl ToString) -> Error {

@@ -27,11 +27,7 @@ pub enum SealingError {
     #[error(
         "the signing key {kid} is sealed under KEK {sealed_under}, but the configured KEKs are {configured}: start with the KEK that sealed it"
     )]
-    NoSuchKek {
-        kid: String,
-        sealed_under: String,
-        configured: String,
-    },
+    NoSuchKek { kid: String, sealed_under: String, configured: String },
     #[error("the signing key {0} can't be opened: its row was altered, moved, or belongs to another region")]
     Broken(String),
 }
@@ -39,10 +35,7 @@ pub enum SealingError {
 /// Parses 32 bytes from base64url, with or without padding.
 pub fn parse_key(name: &'static str, text: &str) -> Result<Zeroizing<[u8; KEY_BYTES]>, SealingError> {
     let text = text.trim();
-    let bytes = URL_SAFE_NO_PAD
-        .decode(text)
-        .or_else(|_| URL_SAFE.decode(text))
-        .map(Zeroizing::new);
+    let bytes = URL_SAFE_NO_PAD.decode(text).or_else(|_| URL_SAFE.decode(text)).map(Zeroizing::new);
     let bytes = bytes.map_err(|_| SealingError::Malformed(name))?;
     let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| SealingError::Malformed(name))?;
     Ok(Zeroizing::new(key))
@@ -60,15 +53,8 @@ pub struct KekList(Vec<Kek>);
 impl KekList {
     /// `keys` is not empty; the first is the primary.
     pub fn new(primary: &[u8; KEY_BYTES], others: &[Zeroizing<[u8; KEY_BYTES]>]) -> Self {
-        let kek = |bytes: &[u8; KEY_BYTES]| Kek {
-            id: key_id(b"kek-id", bytes),
-            key: aead_key(bytes),
-        };
-        Self(
-            std::iter::once(kek(primary))
-                .chain(others.iter().map(|bytes| kek(bytes)))
-                .collect(),
-        )
+        let kek = |bytes: &[u8; KEY_BYTES]| Kek { id: key_id(b"kek-id", bytes), key: aead_key(bytes) };
+        Self(std::iter::once(kek(primary)).chain(others.iter().map(|bytes| kek(bytes))).collect())
     }
 
     /// Id of the KEK that seals: first 8 bytes of SHA-256("kek-id" || KEK).
@@ -124,10 +110,7 @@ pub struct Pepper {
 
 impl Pepper {
     pub fn new(bytes: &[u8; KEY_BYTES]) -> Self {
-        Self {
-            id: key_id(b"pepper-id", bytes),
-            key: hmac::Key::new(hmac::HMAC_SHA256, bytes),
-        }
+        Self { id: key_id(b"pepper-id", bytes), key: hmac::Key::new(hmac::HMAC_SHA256, bytes) }
     }
 
     /// Tells two peppers apart without telling either.
@@ -156,12 +139,7 @@ fn key_id(label: &[u8], key: &[u8; KEY_BYTES]) -> [u8; 8] {
     let mut context = digest::Context::new(&digest::SHA256);
     context.update(label);
     context.update(key);
-    context
-        .finish()
-        .as_ref()
-        .first_chunk::<8>()
-        .copied()
-        .unwrap_or_default()
+    context.finish().as_ref().first_chunk::<8>().copied().unwrap_or_default()
 }
 
 #[allow(clippy::expect_used)]
@@ -171,13 +149,7 @@ fn aead_key(bytes: &[u8; KEY_BYTES]) -> LessSafeKey {
 }
 
 fn row_aad(key: &SigningKey) -> String {
-    format!(
-        "v1|{}|{}|{}|{}",
-        key.kid,
-        key.region,
-        key.algorithm.as_str(),
-        key.generation
-    )
+    format!("v1|{}|{}|{}|{}", key.kid, key.region, key.algorithm.as_str(), key.generation)
 }
 
 fn kek_aad(kek_id: &[u8; 8], key: &SigningKey) -> String {
@@ -188,8 +160,7 @@ fn kek_aad(kek_id: &[u8; 8], key: &SigningKey) -> String {
 fn seal(key: &LessSafeKey, aad: &str, plain: &[u8], entropy: &dyn Entropy) -> Option<Vec<u8>> {
     let nonce = entropy::bytes::<NONCE_LEN>(entropy);
     let mut body = plain.to_vec();
-    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body)
-        .ok()?;
+    key.seal_in_place_append_tag(Nonce::assume_unique_for_key(nonce), Aad::from(aad), &mut body).ok()?;
     let mut sealed = nonce.to_vec();
     sealed.append(&mut body);
     Some(sealed)
@@ -222,13 +193,7 @@ mod tests {
             revoked_at: None,
         };
         let region = Region::parse("local").expect("lawful");
-        SigningKey {
-            kid: "kid".to_owned(),
-            region,
-            generation,
-            algorithm: SigningAlgorithm::Es256,
-            life,
-        }
+        SigningKey { kid: "kid".to_owned(), region, generation, algorithm: SigningAlgorithm::Es256, life }
     }
 
     #[test]
@@ -236,24 +201,15 @@ mod tests {
         let entropy = SeededEntropy::default();
         let keks = KekList::new(&[1; 32], &[]);
         let sealed = keks.seal(&row(1), b"private", &entropy)?;
-        assert_eq!(
-            keks.open(&row(1), keks.primary_id(), &sealed)?.as_slice(),
-            b"private"
-        );
-        assert!(matches!(
-            keks.open(&row(2), keks.primary_id(), &sealed),
-            Err(SealingError::Broken(_))
-        ));
+        assert_eq!(keks.open(&row(1), keks.primary_id(), &sealed)?.as_slice(), b"private");
+        assert!(matches!(keks.open(&row(2), keks.primary_id(), &sealed), Err(SealingError::Broken(_))));
         let other = KekList::new(&[2; 32], &[]);
         assert!(matches!(
             other.open(&row(1), keks.primary_id(), &sealed),
             Err(SealingError::NoSuchKek { .. })
         ));
         let both = KekList::new(&[2; 32], &[Zeroizing::new([1; 32])]);
-        assert_eq!(
-            both.open(&row(1), keks.primary_id(), &sealed)?.as_slice(),
-            b"private"
-        );
+        assert_eq!(both.open(&row(1), keks.primary_id(), &sealed)?.as_slice(), b"private");
         let mut altered = sealed.clone();
         altered.private[20] ^= 1;
         assert!(keks.open(&row(1), keks.primary_id(), &altered).is_err());
@@ -264,12 +220,7 @@ mod tests {
     fn keys_are_exactly_32_bytes() {
         assert!(parse_key("kek", &URL_SAFE_NO_PAD.encode([7; 32])).is_ok());
         assert!(parse_key("kek", &format!("{}\n", URL_SAFE.encode([7; 32]))).is_ok());
-        for text in [
-            "",
-            "short",
-            &URL_SAFE_NO_PAD.encode([7; 31]),
-            &URL_SAFE_NO_PAD.encode([7; 33]),
-        ] {
+        for text in ["", "short", &URL_SAFE_NO_PAD.encode([7; 31]), &URL_SAFE_NO_PAD.encode([7; 33])] {
             assert!(parse_key("kek", text).is_err());
         }
     }

@@ -59,10 +59,7 @@ impl KeyRing {
         keks: &KekList,
         read_at: DateTime<Utc>,
     ) -> Result<Self, LoadError> {
-        let keys = stored
-            .iter()
-            .map(|row| load_key(row, region, keks))
-            .collect::<Result<_, _>>()?;
+        let keys = stored.iter().map(|row| load_key(row, region, keks)).collect::<Result<_, _>>()?;
         Ok(Self { keys, read_at })
     }
 
@@ -78,16 +75,10 @@ impl KeyRing {
     /// the first key of another family.
     pub fn published(&self, now: DateTime<Utc>) -> Vec<&LoadedKey> {
         let first = self.active(now).map(|loaded| loaded.key.algorithm);
-        let mut published: Vec<_> = self
-            .keys
-            .iter()
-            .filter(|loaded| loaded.key.life.state(now).is_published())
-            .collect();
+        let mut published: Vec<_> =
+            self.keys.iter().filter(|loaded| loaded.key.life.state(now).is_published()).collect();
         published.sort_by_key(|loaded| {
-            (
-                Some(loaded.key.algorithm) != first,
-                std::cmp::Reverse(loaded.key.generation),
-            )
+            (Some(loaded.key.algorithm) != first, std::cmp::Reverse(loaded.key.generation))
         });
         published
     }
@@ -101,15 +92,9 @@ impl LoadedKey {
     /// A JWS in compact form (RFC 7515, section 3.1) with exactly `alg`, `kid` and `typ` in its header.
     pub fn sign(&self, claims: &impl Serialize) -> Result<String, SignError> {
         let Some(signing) = &self.signing else {
-            return Err(SignError(
-                jsonwebtoken::errors::ErrorKind::InvalidKeyFormat.into(),
-            ));
+            return Err(SignError(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat.into()));
         };
-        Ok(jsonwebtoken::encode(
-            &signing.header,
-            claims,
-            &signing.encoding_key,
-        )?)
+        Ok(jsonwebtoken::encode(&signing.header, claims, &signing.encoding_key)?)
     }
 }
 
@@ -133,17 +118,9 @@ fn load_key(row: &StoredSigningKey, region: &Region, keks: &KekList) -> Result<L
             let mut header = Header::new(library_algorithm(row.key.algorithm));
             header.typ = Some(TOKEN_TYPE.to_owned());
             header.kid = Some(kid());
-            Some(Signing {
-                header,
-                encoding_key: kept.encoding_key(),
-                _kept: kept,
-            })
+            Some(Signing { header, encoding_key: kept.encoding_key(), _kept: kept })
         }
         _ => None,
     };
-    Ok(LoadedKey {
-        key: row.key.clone(),
-        jwk,
-        signing,
-    })
+    Ok(LoadedKey { key: row.key.clone(), jwk, signing })
 }

@@ -130,15 +130,9 @@ impl KeySet {
         if header.typ != TOKEN_TYPE {
             return Err(VerifyError::Type(header.typ));
         }
-        let key = self
-            .0
-            .get(&header.kid)
-            .ok_or(VerifyError::UnknownKid(header.kid))?;
+        let key = self.0.get(&header.kid).ok_or(VerifyError::UnknownKid(header.kid))?;
         if header.alg != key.name {
-            return Err(VerifyError::Algorithm {
-                token: header.alg,
-                key: key.name.to_owned(),
-            });
+            return Err(VerifyError::Algorithm { token: header.alg, key: key.name.to_owned() });
         }
         // The library decodes the signature once more; ours comes first because it is the strict one.
         decode("signature", signature)?;
@@ -156,16 +150,10 @@ impl KeySet {
 
 fn check(claims: &ReadClaims, expected: &Expected<'_>) -> Result<(), VerifyError> {
     if let Some(issuer) = expected.issuer.filter(|issuer| *issuer != claims.iss) {
-        return Err(VerifyError::Issuer {
-            found: claims.iss.clone(),
-            expected: issuer.to_owned(),
-        });
+        return Err(VerifyError::Issuer { found: claims.iss.clone(), expected: issuer.to_owned() });
     }
     if let Some(audience) = expected.audience.filter(|audience| *audience != claims.aud) {
-        return Err(VerifyError::Audience {
-            found: claims.aud.clone(),
-            expected: audience.to_owned(),
-        });
+        return Err(VerifyError::Audience { found: claims.aud.clone(), expected: audience.to_owned() });
     }
     let now = expected.now.timestamp();
     let instant = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::UNIX_EPOCH);
@@ -180,42 +168,28 @@ fn check(claims: &ReadClaims, expected: &Expected<'_>) -> Result<(), VerifyError
 
 fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
     // No padding, no white space, zero trailing bits (RFC 7515, section 2).
-    URL_SAFE_NO_PAD
-        .decode(text)
-        .map_err(|_| VerifyError::Base64(part))
+    URL_SAFE_NO_PAD.decode(text).map_err(|_| VerifyError::Base64(part))
 }
 
 fn public_key(jwk: &PublicJwk) -> Result<PublicKey, &'static str> {
     if jwk.usage != "sig" {
         return Err("`use` is not `sig`");
     }
-    let bytes = |text: &str| {
-        URL_SAFE_NO_PAD
-            .decode(text)
-            .map_err(|_| "a member is not strict base64url")
-    };
+    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member is not strict base64url");
     match (jwk.kty.as_str(), jwk.alg.as_str(), &jwk.members) {
         ("EC", "ES256", KeyMembers::Ec { crv, x, y }) if crv == "P-256" => {
             if bytes(x)?.len() != 32 || bytes(y)?.len() != 32 {
                 return Err("a P-256 coordinate has 32 bytes");
             }
             let key = DecodingKey::from_ec_components(x, y).map_err(|_| "not a P-256 key")?;
-            Ok(PublicKey {
-                algorithm: Algorithm::ES256,
-                name: "ES256",
-                key,
-            })
+            Ok(PublicKey { algorithm: Algorithm::ES256, name: "ES256", key })
         }
         ("OKP", "EdDSA", KeyMembers::Okp { crv, x }) if crv == "Ed25519" => {
             if bytes(x)?.len() != 32 {
                 return Err("an Ed25519 key has 32 bytes");
             }
             let key = DecodingKey::from_ed_components(x).map_err(|_| "not an Ed25519 key")?;
-            Ok(PublicKey {
-                algorithm: Algorithm::EdDSA,
-                name: "EdDSA",
-                key,
-            })
+            Ok(PublicKey { algorithm: Algorithm::EdDSA, name: "EdDSA", key })
         }
         ("RSA", "RS256", KeyMembers::Rsa { n, e }) => {
             let (n, e) = (bytes(n)?, bytes(e)?);

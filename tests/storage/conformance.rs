@@ -97,7 +97,7 @@ macro_rules! conformance {
                 opening_twice_migrates_once
                 commits_of_two_processes_lose_nothing
                 one_generation_has_one_winner_among_processes
-                two_processes_open_a_new_database_at_once
+                processes_open_a_new_database_at_once
                 a_newer_database_is_refused
                 an_altered_migration_is_refused
             }

@@ -5,12 +5,7 @@
 //! To add a database: a file like `sqlite.rs` and a line below.
 
 // A test has no caller to hand an error to.
-#![allow(
-    clippy::unwrap_used,
-    clippy::expect_used,
-    clippy::indexing_slicing,
-    clippy::panic
-)]
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 #[macro_use]
 mod conformance;

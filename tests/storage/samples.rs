@@ -21,10 +21,7 @@ use workspace_sts::entropy::time_ordered_uuid;
 use workspace_sts::storage::{Mutation, Page, SealedPrivate, Store, StoredSigningKey};
 
 /// All that there is of a list.
-pub const WHOLE: Page<'static> = Page {
-    after: "",
-    limit: 1000,
-};
+pub const WHOLE: Page<'static> = Page { after: "", limit: 1000 };
 
 /// Some seconds after an instant with six different digits behind the full stop.
 pub fn at(seconds: i64) -> DateTime<Utc> {
@@ -44,10 +41,7 @@ pub fn tenant_id(n: u128) -> TenantId {
 }
 
 pub fn tenant(n: u128) -> Tenant {
-    Tenant {
-        id: tenant_id(n),
-        display_name: format!("tenant {n}"),
-    }
+    Tenant { id: tenant_id(n), display_name: format!("tenant {n}") }
 }
 
 pub fn subscription(id: &str, tenant: u128) -> Subscription {
@@ -88,9 +82,7 @@ pub fn webservice(workspace: &WorkspaceId, name: &str) -> Webservice {
         scoring_uri: Some("https://gateway.example/score".to_owned()),
         token_lifetime: Some(TokenLifetime::from_seconds(900).expect("in range")),
         description: Some("Predicts churn.".to_owned()),
-        tags: tags
-            .map(|(name, value)| (name.to_owned(), value.to_owned()))
-            .into(),
+        tags: tags.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
         created_at: at(3),
         updated_at: at(4),
     }
@@ -169,10 +161,7 @@ pub fn signing_key(kid: &str, generation: i64) -> StoredSigningKey {
             },
         },
         public_jwk: format!("{{\"kid\":\"{kid}\"}}"),
-        private: Some(SealedPrivate {
-            private: vec![0, 1, 0xff],
-            data_key: vec![7; 60],
-        }),
+        private: Some(SealedPrivate { private: vec![0, 1, 0xff], data_key: vec![7; 60] }),
         kek_id: [1, 2, 3, 4, 5, 6, 7, 0],
     }
 }

@@ -23,13 +23,8 @@ impl SqliteFile {
 
     async fn execute(&self, sql: &str) {
         let options = SqliteConnectOptions::new().filename(self.path());
-        let mut connection = SqliteConnection::connect_with(&options)
-            .await
-            .expect("the file opens");
-        sqlx::raw_sql(AssertSqlSafe(sql))
-            .execute(&mut connection)
-            .await
-            .expect("lawful SQL");
+        let mut connection = SqliteConnection::connect_with(&options).await.expect("the file opens");
+        sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("lawful SQL");
         connection.close().await.expect("the file closes");
     }
 }
@@ -47,7 +42,6 @@ impl Database for SqliteFile {
     }
 
     async fn pretend_altered_migration(&self) {
-        self.execute("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1")
-            .await;
+        self.execute("UPDATE _sqlx_migrations SET checksum = x'00' WHERE version = 1").await;
     }
 }

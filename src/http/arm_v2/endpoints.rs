@@ -18,16 +18,8 @@ pub async fn get(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.webservice()?;
         call.authorize(&Scope::from(&id)).await?;
-        let found = call
-            .core
-            .directory
-            .webservice(&id.key())
-            .await
-            .map_err(Refusal::from)?;
-        Ok(reply::ok(&views::endpoint(
-            &found.ok_or(Refusal::NotFound)?.webservice,
-            &[],
-        )))
+        let found = call.core.directory.webservice(&id.key()).await.map_err(Refusal::from)?;
+        Ok(reply::ok(&views::endpoint(&found.ok_or(Refusal::NotFound)?.webservice, &[])))
     };
     call.reply(result.await)
 }
@@ -37,38 +29,14 @@ pub async fn list(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.workspace()?;
         call.authorize(&Scope::from(&id)).await?;
-        let workspace = call
-            .core
-            .store
-            .workspace(&id.key())
-            .await
-            .map_err(Refusal::from)?;
+        let workspace = call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?;
         workspace.ok_or(Refusal::NotFound)?;
         let after = call.query("$skip").unwrap_or_default();
-        let after = if after.is_empty() {
-            call.query("$skipToken").unwrap_or_default()
-        } else {
-            after
-        };
-        let page = Page {
-            after: &after,
-            limit: PAGE,
-        };
-        let found = call
-            .core
-            .store
-            .webservices(&id.key(), page)
-            .await
-            .map_err(Refusal::from)?;
-        let next = (found.len() == PAGE as usize)
-            .then(|| found.last())
-            .flatten()
-            .map(|last| last.id.key());
-        Ok(page_of(
-            &call,
-            found.iter().map(|found| views::endpoint(found, &[])).collect(),
-            next,
-        ))
+        let after = if after.is_empty() { call.query("$skipToken").unwrap_or_default() } else { after };
+        let page = Page { after: &after, limit: PAGE };
+        let found = call.core.store.webservices(&id.key(), page).await.map_err(Refusal::from)?;
+        let next = (found.len() == PAGE as usize).then(|| found.last()).flatten().map(|last| last.id.key());
+        Ok(page_of(&call, found.iter().map(|found| views::endpoint(found, &[])).collect(), next))
     };
     call.reply(result.await)
 }
@@ -79,25 +47,13 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let id = call.webservice()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
         let body: views::EndpointBody = body::json(&call.request, payload).await?;
-        let workspace = call
-            .core
-            .store
-            .workspace(&id.workspace().key())
-            .await
-            .map_err(Refusal::from)?;
+        let workspace = call.core.store.workspace(&id.workspace().key()).await.map_err(Refusal::from)?;
         let workspace = workspace.ok_or(Refusal::NotFound)?;
-        let before = call
-            .core
-            .directory
-            .webservice(&id.key())
-            .await
-            .map_err(Refusal::from)?;
+        let before = call.core.directory.webservice(&id.key()).await.map_err(Refusal::from)?;
         let (compute_type, auth_mode) = kinds(&body.properties)?;
         let now = call.core.clock.now();
         let after = Webservice {
-            id: before
-                .as_ref()
-                .map_or_else(|| id.clone(), |found| found.webservice.id.clone()),
+            id: before.as_ref().map_or_else(|| id.clone(), |found| found.webservice.id.clone()),
             compute_type,
             auth_mode,
             compute_region: body.location.unwrap_or_else(|| workspace.home_region.clone()),
@@ -108,21 +64,12 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
             created_at: before.as_ref().map_or(now, |found| found.webservice.created_at),
             updated_at: now,
         };
-        let warnings: Vec<String> = workspace
-            .distance_warning(&after.compute_region)
-            .into_iter()
-            .collect();
-        call.core
-            .change(&caller, &[Mutation::PutWebservice(after.clone())], &call.context)
-            .await?;
+        let warnings: Vec<String> = workspace.distance_warning(&after.compute_region).into_iter().collect();
+        call.core.change(&caller, &[Mutation::PutWebservice(after.clone())], &call.context).await?;
         let (home, compute) = (workspace.home_region.as_str(), after.compute_region.as_str());
         call.core.metrics.introduce_pair(home, compute);
         let view = views::endpoint(&after, &warnings);
-        Ok(if before.is_some() {
-            reply::ok(&view)
-        } else {
-            reply::created(&view)
-        })
+        Ok(if before.is_some() { reply::ok(&view) } else { reply::created(&view) })
     };
     call.reply(result.await)
 }
@@ -133,19 +80,13 @@ fn kinds(properties: &views::EndpointProperties) -> Result<(ComputeType, AuthMod
     let compute_type = match properties.compute_type.as_deref() {
         None => ComputeType::Kubernetes,
         Some(text) => ComputeType::parse(text).ok_or_else(|| {
-            parameter(
-                "properties.computeType",
-                format!("`{text}` is none of AKS, ACI, Kubernetes"),
-            )
+            parameter("properties.computeType", format!("`{text}` is none of AKS, ACI, Kubernetes"))
         })?,
     };
     let wish = match properties.auth_mode.as_deref() {
         None => None,
         Some(text) => Some(views::parse_auth_mode(text).ok_or_else(|| {
-            parameter(
-                "properties.authMode",
-                format!("`{text}` is none of Key, AMLToken, None"),
-            )
+            parameter("properties.authMode", format!("`{text}` is none of Key, AMLToken, None"))
         })?),
     };
     let auth_mode = AuthMode::resolve(compute_type, wish)
@@ -158,18 +99,11 @@ pub async fn delete(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.webservice()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
-        let found = call
-            .core
-            .directory
-            .webservice(&id.key())
-            .await
-            .map_err(Refusal::from)?;
+        let found = call.core.directory.webservice(&id.key()).await.map_err(Refusal::from)?;
         if found.is_none() {
             return Ok(reply::no_content());
         }
-        call.core
-            .change(&caller, &[Mutation::DeleteWebservice(id)], &call.context)
-            .await?;
+        call.core.change(&caller, &[Mutation::DeleteWebservice(id)], &call.context).await?;
         Ok(reply::ok(&json!({})))
     };
     call.reply(result.await)

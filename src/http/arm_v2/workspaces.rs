@@ -17,12 +17,7 @@ pub async fn get(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.workspace()?;
         call.authorize(&Scope::from(&id)).await?;
-        let found = call
-            .core
-            .store
-            .workspace(&id.key())
-            .await
-            .map_err(Refusal::from)?;
+        let found = call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?;
         Ok(reply::ok(&views::workspace(&found.ok_or(Refusal::NotFound)?)))
     };
     call.reply(result.await)
@@ -37,26 +32,12 @@ pub async fn list(call: Call) -> HttpResponse {
             group => format!("/resourceGroups/{group}"),
         };
         let scope = Scope::parse(&format!("/subscriptions/{}{group}", call.segment("subscription")))
-            .map_err(|error| Problem::Parameter {
-                name: "path",
-                what: error.to_string(),
-            })?;
+            .map_err(|error| Problem::Parameter { name: "path", what: error.to_string() })?;
         call.authorize(&scope).await?;
         let after = call.query("$skipToken").unwrap_or_default();
-        let page = Page {
-            after: &after,
-            limit: PAGE,
-        };
-        let found = call
-            .core
-            .store
-            .workspaces(scope.key(), page)
-            .await
-            .map_err(Refusal::from)?;
-        let next = (found.len() == PAGE as usize)
-            .then(|| found.last())
-            .flatten()
-            .map(|last| last.id.key());
+        let page = Page { after: &after, limit: PAGE };
+        let found = call.core.store.workspaces(scope.key(), page).await.map_err(Refusal::from)?;
+        let next = (found.len() == PAGE as usize).then(|| found.last()).flatten().map(|last| last.id.key());
         Ok(page_of(&call, found.iter().map(views::workspace).collect(), next))
     };
     call.reply(result.await)
@@ -68,33 +49,20 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let id = call.workspace()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
         let body: views::WorkspaceBody = body::json(&call.request, payload).await?;
-        let before = call
-            .core
-            .store
-            .workspace(&id.key())
-            .await
-            .map_err(Refusal::from)?;
+        let before = call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?;
         let now = call.core.clock.now();
         let after = Workspace {
             // Registered once, the spelling stays.
-            id: before
-                .as_ref()
-                .map_or_else(|| id.clone(), |found| found.id.clone()),
+            id: before.as_ref().map_or_else(|| id.clone(), |found| found.id.clone()),
             tenant_id: caller.facts.principal.tenant_id,
             home_region: body.location,
             failover_regions: body.properties.failover_regions,
             created_at: before.as_ref().map_or(now, |found| found.created_at),
             updated_at: now,
         };
-        call.core
-            .change(&caller, &[Mutation::PutWorkspace(after.clone())], &call.context)
-            .await?;
+        call.core.change(&caller, &[Mutation::PutWorkspace(after.clone())], &call.context).await?;
         let view = views::workspace(&after);
-        Ok(if before.is_some() {
-            reply::ok(&view)
-        } else {
-            reply::created(&view)
-        })
+        Ok(if before.is_some() { reply::ok(&view) } else { reply::created(&view) })
     };
     call.reply(result.await)
 }
@@ -104,23 +72,13 @@ pub async fn delete(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.workspace()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
-        if call
-            .core
-            .store
-            .workspace(&id.key())
-            .await
-            .map_err(Refusal::from)?
-            .is_none()
-        {
+        if call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?.is_none() {
             // ARM's answer to deleting what is not there.
             return Ok(reply::no_content());
         }
-        let with_webservices = call
-            .query("forceToPurge")
-            .is_some_and(|value| value.eq_ignore_ascii_case("true"));
-        call.core
-            .delete_workspace(&caller, &id, with_webservices, &call.context)
-            .await?;
+        let with_webservices =
+            call.query("forceToPurge").is_some_and(|value| value.eq_ignore_ascii_case("true"));
+        call.core.delete_workspace(&caller, &id, with_webservices, &call.context).await?;
         Ok(reply::ok(&json!({})))
     };
     call.reply(result.await)
@@ -135,10 +93,6 @@ pub fn page_of(call: &Call, value: Vec<serde_json::Value>, next: Option<String>)
         .append_pair("api-version", &call.query("api-version").unwrap_or_default())
         .append_pair("$skipToken", &next)
         .finish();
-    let link = format!(
-        "{}{}?{query}",
-        call.core.settings.policy.issuer,
-        call.request.path()
-    );
+    let link = format!("{}{}?{query}", call.core.settings.policy.issuer, call.request.path());
     reply::ok(&json!({ "value": value, "nextLink": link }))
 }

@@ -68,10 +68,9 @@ impl<'a> TokenForm<'a> {
             )
         })?;
         match in_form {
-            (_, Some(_)) => Err(parameter(
-                "client_secret",
-                "sent in the form and by HTTP Basic: use one of them",
-            )),
+            (_, Some(_)) => {
+                Err(parameter("client_secret", "sent in the form and by HTTP Basic: use one of them"))
+            }
             (Some(other), None) if other != id.as_str() => {
                 Err(parameter("client_id", "not the one of HTTP Basic"))
             }
@@ -81,13 +80,9 @@ impl<'a> TokenForm<'a> {
 
     /// Seconds to which the life is to be shortened.
     pub fn lifetime(&self) -> Result<Option<u32>, Problem> {
-        let text = self
-            .token_lifetime_seconds
-            .as_deref()
-            .filter(|text| !text.is_empty());
+        let text = self.token_lifetime_seconds.as_deref().filter(|text| !text.is_empty());
         text.map(|text| {
-            text.parse()
-                .map_err(|_| parameter("token_lifetime_seconds", "not a number of seconds"))
+            text.parse().map_err(|_| parameter("token_lifetime_seconds", "not a number of seconds"))
         })
         .transpose()
     }
@@ -97,16 +92,15 @@ impl<'a> TokenForm<'a> {
         let resource = self.resource.as_deref().filter(|text| !text.is_empty());
         let scope = self.scope.as_deref().filter(|text| !text.is_empty());
         match (resource, scope) {
-            (None, None) => Err(parameter(
-                "resource",
-                "missing: send `resource` or `scope={audience}/.default`",
-            )),
+            (None, None) => {
+                Err(parameter("resource", "missing: send `resource` or `scope={audience}/.default`"))
+            }
             (Some(resource), None | Some("score")) => {
                 target(resource, issuer, management).map_err(Problem::InvalidTarget)
             }
-            (Some(_), Some(_)) => Err(Problem::InvalidScope(
-                "`scope` beside `resource` can only be `score`".to_owned(),
-            )),
+            (Some(_), Some(_)) => {
+                Err(Problem::InvalidScope("`scope` beside `resource` can only be `score`".to_owned()))
+            }
             (None, Some(scope)) => {
                 let audience = scope.strip_suffix("/.default").ok_or_else(|| {
                     Problem::InvalidScope("`scope` must be one audience followed by `/.default`".to_owned())
@@ -127,9 +121,7 @@ fn target(audience: &str, issuer: &str, management: &[String]) -> Result<Request
             "the audience must be `{issuer}`, for a management token, or `{issuer}` followed by the ARM id of a webservice"
         ));
     };
-    WebserviceId::parse(id)
-        .map(RequestedTarget::Webservice)
-        .map_err(|error| error.to_string())
+    WebserviceId::parse(id).map(RequestedTarget::Webservice).map_err(|error| error.to_string())
 }
 
 fn present(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
@@ -137,10 +129,7 @@ fn present(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
 }
 
 fn parameter(name: &'static str, what: impl Into<String>) -> Problem {
-    Problem::Parameter {
-        name,
-        what: what.into(),
-    }
+    Problem::Parameter { name, what: what.into() }
 }
 
 /// Client id and secret of HTTP Basic, each form-encoded (RFC 6749, section 2.3.1).
@@ -178,33 +167,15 @@ mod tests {
             "scope=https://sts.example//.default",
             "resource=https://management.azure.com/",
         ] {
-            assert!(
-                matches!(target_of(management), Ok(RequestedTarget::Management)),
-                "{management}"
-            );
+            assert!(matches!(target_of(management), Ok(RequestedTarget::Management)), "{management}");
         }
-        for webservice in [
-            format!("resource={ISSUER}{WS}"),
-            format!("scope={ISSUER}{WS}/.default"),
-        ] {
-            assert!(
-                matches!(target_of(&webservice), Ok(RequestedTarget::Webservice(_))),
-                "{webservice}"
-            );
+        for webservice in [format!("resource={ISSUER}{WS}"), format!("scope={ISSUER}{WS}/.default")] {
+            assert!(matches!(target_of(&webservice), Ok(RequestedTarget::Webservice(_))), "{webservice}");
         }
         assert!(matches!(target_of("scope=openid"), Err(Problem::InvalidScope(_))));
-        assert!(matches!(
-            target_of("resource=https://evil.example"),
-            Err(Problem::InvalidTarget(_))
-        ));
-        assert!(matches!(
-            target_of(&format!("resource={ISSUER}.evil{WS}")),
-            Err(Problem::InvalidTarget(_))
-        ));
-        assert!(matches!(
-            target_of("scope="),
-            Err(Problem::Parameter { name: "resource", .. })
-        ));
+        assert!(matches!(target_of("resource=https://evil.example"), Err(Problem::InvalidTarget(_))));
+        assert!(matches!(target_of(&format!("resource={ISSUER}.evil{WS}")), Err(Problem::InvalidTarget(_))));
+        assert!(matches!(target_of("scope="), Err(Problem::Parameter { name: "resource", .. })));
     }
 
     #[test]

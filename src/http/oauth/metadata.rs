@@ -22,15 +22,9 @@ pub async fn document(call: Call) -> HttpResponse {
 fn discovery(call: &Call, tenant: &str) -> Value {
     let issuer = &call.core.settings.policy.issuer;
     let (token, keys) = if tenant.is_empty() {
-        (
-            format!("{issuer}/oauth2/token"),
-            format!("{issuer}/.well-known/jwks.json"),
-        )
+        (format!("{issuer}/oauth2/token"), format!("{issuer}/.well-known/jwks.json"))
     } else {
-        (
-            format!("{issuer}{tenant}/oauth2/v2.0/token"),
-            format!("{issuer}{tenant}/discovery/v2.0/keys"),
-        )
+        (format!("{issuer}{tenant}/oauth2/v2.0/token"), format!("{issuer}{tenant}/discovery/v2.0/keys"))
     };
     json!({
         "issuer": issuer,

@@ -34,27 +34,17 @@ async fn issue(call: &Call, payload: Payload) -> Result<HttpResponse, Problem> {
     match form.grant_type.as_deref() {
         Some("client_credentials") => {}
         None | Some("") => {
-            return Err(Problem::Parameter {
-                name: "grant_type",
-                what: "missing".to_owned(),
-            });
+            return Err(Problem::Parameter { name: "grant_type", what: "missing".to_owned() });
         }
         Some(_) => return Err(Problem::UnsupportedGrantType),
     }
     let tenant = tenant(call)?;
-    let authorization = call
-        .request
-        .headers()
-        .get(AUTHORIZATION)
-        .map(|value| value.to_str().unwrap_or_default());
+    let authorization =
+        call.request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
     let (client_id, secret) = form.client(authorization)?;
     let settings = &call.core.settings;
     let request = TokenRequest {
-        credentials: Credentials::ClientSecret {
-            tenant,
-            client_id: &client_id,
-            secret: &secret,
-        },
+        credentials: Credentials::ClientSecret { tenant, client_id: &client_id, secret: &secret },
         target: form.target(&settings.policy.issuer, &settings.management_audiences)?,
         lifetime_seconds: form.lifetime()?,
     };

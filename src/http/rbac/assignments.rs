@@ -50,15 +50,8 @@ pub async fn get(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let scope = scope(&call)?;
         call.authorize(&scope).await?;
-        let found = call
-            .core
-            .store
-            .assignment(id(&call)?)
-            .await
-            .map_err(Refusal::from)?;
-        let found = found
-            .filter(|found| found.scope == scope)
-            .ok_or(Refusal::NotFound)?;
+        let found = call.core.store.assignment(id(&call)?).await.map_err(Refusal::from)?;
+        let found = found.filter(|found| found.scope == scope).ok_or(Refusal::NotFound)?;
         Ok(reply::ok(&view(&found)))
     };
     call.reply(result.await)
@@ -79,39 +72,20 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         }
         if !same_tenant(&call, body.properties.principal_id, &caller).await? {
             let what = "no such principal in this tenant".to_owned();
-            return Err(Problem::Parameter {
-                name: "properties.principalId",
-                what,
-            });
+            return Err(Problem::Parameter { name: "properties.principalId", what });
         }
-        let assignment = RoleAssignment {
-            id: id(&call)?,
-            object_id: body.properties.principal_id,
-            role_id,
-            scope,
-        };
-        match call
-            .core
-            .store
-            .assignment(assignment.id)
-            .await
-            .map_err(Refusal::from)?
-        {
+        let assignment =
+            RoleAssignment { id: id(&call)?, object_id: body.properties.principal_id, role_id, scope };
+        match call.core.store.assignment(assignment.id).await.map_err(Refusal::from)? {
             Some(before) if before == assignment => return Ok(reply::ok(&view(&before))),
             Some(_) => {
                 return Err(
-                    Refusal::Conflict("a role assignment can't be changed, only deleted".to_owned()).into(),
+                    Refusal::Conflict("a role assignment can't be changed, only deleted".to_owned()).into()
                 );
             }
             None => {}
         }
-        call.core
-            .change(
-                &caller,
-                &[Mutation::PutAssignment(assignment.clone())],
-                &call.context,
-            )
-            .await?;
+        call.core.change(&caller, &[Mutation::PutAssignment(assignment.clone())], &call.context).await?;
         Ok(reply::created(&view(&assignment)))
     };
     call.reply(result.await)
@@ -127,9 +101,7 @@ pub async fn delete(call: Call) -> HttpResponse {
         let Some(found) = found.filter(|found| found.scope == scope) else {
             return Ok(reply::no_content());
         };
-        call.core
-            .change(&caller, &[Mutation::DeleteAssignment(id)], &call.context)
-            .await?;
+        call.core.change(&caller, &[Mutation::DeleteAssignment(id)], &call.context).await?;
         Ok(reply::ok(&view(&found)))
     };
     call.reply(result.await)
@@ -140,36 +112,21 @@ async fn same_tenant(
     object_id: ObjectId,
     caller: &crate::services::authenticate::Authenticated,
 ) -> Result<bool, Problem> {
-    let Some(client_id) = call
-        .core
-        .store
-        .client_of(object_id)
-        .await
-        .map_err(Refusal::from)?
-    else {
+    let Some(client_id) = call.core.store.client_of(object_id).await.map_err(Refusal::from)? else {
         return Ok(false);
     };
-    let facts = call
-        .core
-        .directory
-        .principal(client_id)
-        .await
-        .map_err(Refusal::from)?;
+    let facts = call.core.directory.principal(client_id).await.map_err(Refusal::from)?;
     Ok(facts.is_some_and(|facts| facts.principal.tenant_id == caller.facts.principal.tenant_id))
 }
 
 fn id(call: &Call) -> Result<RoleAssignmentId, Problem> {
-    RoleAssignmentId::parse(call.segment("id")).map_err(|error| Problem::Parameter {
-        name: "roleAssignmentId",
-        what: error.to_string(),
-    })
+    RoleAssignmentId::parse(call.segment("id"))
+        .map_err(|error| Problem::Parameter { name: "roleAssignmentId", what: error.to_string() })
 }
 
 fn role_id(text: &str) -> Result<RoleDefinitionId, Problem> {
-    RoleDefinitionId::parse(text.rsplit('/').next().unwrap_or_default()).map_err(|error| Problem::Parameter {
-        name: "properties.roleDefinitionId",
-        what: error.to_string(),
-    })
+    RoleDefinitionId::parse(text.rsplit('/').next().unwrap_or_default())
+        .map_err(|error| Problem::Parameter { name: "properties.roleDefinitionId", what: error.to_string() })
 }
 
 fn view(assignment: &RoleAssignment) -> Value {

@@ -69,12 +69,10 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let body: Body = body::json(&call.request, payload).await?;
         let [permission] = <[Permission; 1]>::try_from(body.properties.permissions).map_err(|given| {
             let what = format!("exactly one is taken, not {}", given.len());
-            Problem::Parameter {
-                name: "properties.permissions",
-                what,
-            }
+            Problem::Parameter { name: "properties.permissions", what }
         })?;
         let id = id(&call)?;
+        demand_one_tenant(&call)?;
         let before = call.core.directory.roles().get(&id).cloned();
         if before.as_ref().is_some_and(|role| role.built_in) {
             return Err(Refusal::Conflict("built-in roles can't be changed".to_owned()).into());
@@ -93,14 +91,8 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
             not_actions: permission.not_actions,
             built_in: false,
         };
-        call.core
-            .change(&caller, &[Mutation::PutRole(role.clone())], &call.context)
-            .await?;
-        Ok(if before.is_some() {
-            reply::ok(&view(&role))
-        } else {
-            reply::created(&view(&role))
-        })
+        call.core.change(&caller, &[Mutation::PutRole(role.clone())], &call.context).await?;
+        Ok(if before.is_some() { reply::ok(&view(&role)) } else { reply::created(&view(&role)) })
     };
     call.reply(result.await)
 }
@@ -111,25 +103,31 @@ pub async fn delete(call: Call) -> HttpResponse {
         scope(&call)?;
         let caller = call.authorize(&Scope::root()).await?;
         let id = id(&call)?;
+        demand_one_tenant(&call)?;
         let Some(role) = call.core.directory.roles().get(&id).cloned() else {
             return Ok(reply::no_content());
         };
         if role.built_in {
             return Err(Refusal::Conflict("built-in roles can't be deleted".to_owned()).into());
         }
-        call.core
-            .change(&caller, &[Mutation::DeleteRole(id)], &call.context)
-            .await?;
+        call.core.change(&caller, &[Mutation::DeleteRole(id)], &call.context).await?;
         Ok(reply::ok(&view(&role)))
     };
     call.reply(result.await)
 }
 
+/// Definitions belong to the deployment, so with several tenants none of them may change what the others use.
+fn demand_one_tenant(call: &Call) -> Result<(), Problem> {
+    if call.core.directory.hierarchy().tenants.len() <= 1 {
+        return Ok(());
+    }
+    let what = "this deployment has several tenants, which share the role definitions: change them with `wsts apply`";
+    Err(Refusal::Conflict(what.to_owned()).into())
+}
+
 fn id(call: &Call) -> Result<RoleDefinitionId, Problem> {
-    RoleDefinitionId::parse(call.segment("id")).map_err(|error| Problem::Parameter {
-        name: "roleDefinitionId",
-        what: error.to_string(),
-    })
+    RoleDefinitionId::parse(call.segment("id"))
+        .map_err(|error| Problem::Parameter { name: "roleDefinitionId", what: error.to_string() })
 }
 
 fn view(role: &RoleDefinition) -> Value {

@@ -15,8 +15,5 @@ fn scope(call: &Call) -> Result<Scope, Problem> {
         "" => "/".to_owned(),
         rest => format!("/subscriptions/{rest}"),
     };
-    Scope::parse(&text).map_err(|error| Problem::Parameter {
-        name: "scope",
-        what: error.to_string(),
-    })
+    Scope::parse(&text).map_err(|error| Problem::Parameter { name: "scope", what: error.to_string() })
 }

@@ -39,13 +39,7 @@ pub async fn add(call: Call, payload: Payload) -> HttpResponse {
         let asked = body.password_credential;
         let made = call
             .core
-            .add_secret(
-                &caller,
-                &found,
-                asked.display_name,
-                asked.end_date_time,
-                &call.context,
-            )
+            .add_secret(&caller, &found, asked.display_name, asked.end_date_time, &call.context)
             .await?;
         let mut view = password_view(&made.secret);
         if let Some(members) = view.as_object_mut() {
@@ -60,11 +54,7 @@ pub async fn remove(call: Call, payload: Payload) -> HttpResponse {
     let result = async {
         let (caller, found) = find(&call).await?;
         let body: RemoveBody = body::json(&call.request, payload).await?;
-        let secret = found
-            .secrets
-            .iter()
-            .find(|secret| secret.id == body.key_id)
-            .ok_or(Refusal::NotFound)?;
+        let secret = found.secrets.iter().find(|secret| secret.id == body.key_id).ok_or(Refusal::NotFound)?;
         let mutation = Mutation::RemoveSecret(secret.object_id, secret.id);
         call.core.change(&caller, &[mutation], &call.context).await?;
         Ok(reply::no_content())

@@ -38,17 +38,9 @@ pub async fn list(call: Call) -> HttpResponse {
     let result = async {
         let caller = call.authorize(&Scope::root()).await?;
         let after = call.query("$skiptoken").unwrap_or_default();
-        let page = Page {
-            after: &after,
-            limit: PAGE,
-        };
+        let page = Page { after: &after, limit: PAGE };
         let tenant = caller.facts.principal.tenant_id;
-        let found = call
-            .core
-            .store
-            .principals(tenant, page)
-            .await
-            .map_err(Refusal::from)?;
+        let found = call.core.store.principals(tenant, page).await.map_err(Refusal::from)?;
         let mut answer = json!({ "value": found.iter().map(|found| view(found, &[])).collect::<Vec<_>>() });
         if let (true, Some(last), Some(members)) =
             (found.len() == PAGE as usize, found.last(), answer.as_object_mut())
@@ -83,13 +75,7 @@ pub async fn create(call: Call, payload: Payload) -> HttpResponse {
             enabled: true,
             created_at: call.core.clock.now(),
         };
-        call.core
-            .change(
-                &caller,
-                &[Mutation::PutPrincipal(principal.clone())],
-                &call.context,
-            )
-            .await?;
+        call.core.change(&caller, &[Mutation::PutPrincipal(principal.clone())], &call.context).await?;
         Ok(reply::created(&view(&principal, &[])))
     };
     call.reply(result.await)
@@ -104,9 +90,7 @@ pub async fn update(call: Call, payload: Payload) -> HttpResponse {
             principal.display_name = display_name(name)?;
         }
         principal.enabled = body.account_enabled.unwrap_or(principal.enabled);
-        call.core
-            .change(&caller, &[Mutation::PutPrincipal(principal)], &call.context)
-            .await?;
+        call.core.change(&caller, &[Mutation::PutPrincipal(principal)], &call.context).await?;
         Ok(reply::no_content())
     };
     call.reply(result.await)
@@ -116,11 +100,7 @@ pub async fn delete(call: Call) -> HttpResponse {
     let result = async {
         let (caller, found) = find(&call).await?;
         call.core
-            .change(
-                &caller,
-                &[Mutation::DeletePrincipal(found.principal.object_id)],
-                &call.context,
-            )
+            .change(&caller, &[Mutation::DeletePrincipal(found.principal.object_id)], &call.context)
             .await?;
         Ok(reply::no_content())
     };
@@ -130,23 +110,11 @@ pub async fn delete(call: Call) -> HttpResponse {
 /// Checks the caller, then finds the principal whose object id stands in the path, in the caller's tenant.
 pub async fn find(call: &Call) -> Result<(Authenticated, Arc<PrincipalFacts>), Problem> {
     let caller = call.authorize(&Scope::root()).await?;
-    let object_id = ObjectId::parse(call.segment("id")).map_err(|error| Problem::Parameter {
-        name: "id",
-        what: error.to_string(),
-    })?;
-    let client_id = call
-        .core
-        .store
-        .client_of(object_id)
-        .await
-        .map_err(Refusal::from)?
-        .ok_or(Refusal::NotFound)?;
-    let found = call
-        .core
-        .directory
-        .principal(client_id)
-        .await
-        .map_err(Refusal::from)?;
+    let object_id = ObjectId::parse(call.segment("id"))
+        .map_err(|error| Problem::Parameter { name: "id", what: error.to_string() })?;
+    let client_id =
+        call.core.store.client_of(object_id).await.map_err(Refusal::from)?.ok_or(Refusal::NotFound)?;
+    let found = call.core.directory.principal(client_id).await.map_err(Refusal::from)?;
     let found = found.filter(|found| found.principal.tenant_id == caller.facts.principal.tenant_id);
     Ok((caller, found.ok_or(Refusal::NotFound)?))
 }

@@ -20,13 +20,8 @@ pub fn compare(
     now: DateTime<Utc>,
     entropy: &dyn Entropy,
 ) -> Result<Difference, Vec<String>> {
-    let mut comparison = Comparison {
-        now,
-        entropy,
-        stored,
-        out: Difference::default(),
-        mistakes: Vec::new(),
-    };
+    let mut comparison =
+        Comparison { now, entropy, stored, out: Difference::default(), mistakes: Vec::new() };
     comparison.tenants(file);
     comparison.subscriptions(file);
     let workspaces = comparison.workspaces(file);
@@ -37,11 +32,7 @@ pub fn compare(
     if prune {
         comparison.prune(file, &webservices, &assignments);
     }
-    if comparison.mistakes.is_empty() {
-        Ok(comparison.out)
-    } else {
-        Err(comparison.mistakes)
-    }
+    if comparison.mistakes.is_empty() { Ok(comparison.out) } else { Err(comparison.mistakes) }
 }
 
 /// A comparison under way: what was found so far, and what is wrong with the file.
@@ -62,15 +53,9 @@ impl Comparison<'_> {
 
     /// Tenants of all subscriptions after the application, by lower-case subscription id.
     pub fn tenants_of_subscriptions(&self, file: &RegistryFile) -> HashMap<String, TenantId> {
-        let stored = self
-            .stored
-            .subscriptions
-            .iter()
-            .map(|found| (found.id.to_ascii_lowercase(), found.tenant_id));
-        let named = file
-            .subscriptions
-            .iter()
-            .map(|entry| (entry.id.to_ascii_lowercase(), entry.tenant));
+        let stored =
+            self.stored.subscriptions.iter().map(|found| (found.id.to_ascii_lowercase(), found.tenant_id));
+        let named = file.subscriptions.iter().map(|entry| (entry.id.to_ascii_lowercase(), entry.tenant));
         stored.chain(named).collect()
     }
 

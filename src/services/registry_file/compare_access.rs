@@ -18,24 +18,17 @@ impl Comparison<'_> {
     /// Ids of all roles after the application, by lower-case name.
     pub fn roles(&mut self, file: &RegistryFile) -> HashMap<String, RoleDefinitionId> {
         let stored = self.stored;
-        let mut all: HashMap<String, RoleDefinitionId> = stored
-            .roles
-            .iter()
-            .map(|role| (role.name.to_ascii_lowercase(), role.id))
-            .collect();
+        let mut all: HashMap<String, RoleDefinitionId> =
+            stored.roles.iter().map(|role| (role.name.to_ascii_lowercase(), role.id)).collect();
         for role in built_in_roles() {
             all.insert(role.name.to_ascii_lowercase(), role.id);
             let before = stored.roles.iter().find(|found| found.id == role.id);
             let name = role.name.clone();
-            self.put(before, role, Mutation::PutRole, || {
-                format!("built-in role {name}")
-            });
+            self.put(before, role, Mutation::PutRole, || format!("built-in role {name}"));
         }
         self.refuse_doubles(
             "role",
-            file.role_definitions
-                .iter()
-                .map(|entry| entry.name.to_ascii_lowercase()),
+            file.role_definitions.iter().map(|entry| entry.name.to_ascii_lowercase()),
         );
         // Two under one id would take turns at each application.
         let ids = file.role_definitions.iter().map(|entry| entry.id.to_string());
@@ -45,8 +38,7 @@ impl Comparison<'_> {
                 .iter()
                 .any(|role| role.id == entry.id || role.name.eq_ignore_ascii_case(&entry.name))
             {
-                self.mistakes
-                    .push(format!("role `{}`: built-in roles can't be changed", entry.name));
+                self.mistakes.push(format!("role `{}`: built-in roles can't be changed", entry.name));
                 continue;
             }
             let role = RoleDefinition {
@@ -59,40 +51,28 @@ impl Comparison<'_> {
             };
             all.insert(entry.name.to_ascii_lowercase(), entry.id);
             let before = stored.roles.iter().find(|found| found.id == entry.id);
-            self.put(before, role, Mutation::PutRole, || {
-                format!("role `{}`", entry.name)
-            });
+            self.put(before, role, Mutation::PutRole, || format!("role `{}`", entry.name));
         }
         all
     }
 
     /// Object id and tenant of all principals after the application.
     pub fn principals(&mut self, file: &RegistryFile) -> HashMap<ClientId, (ObjectId, TenantId)> {
-        let stored: HashMap<ClientId, &ServicePrincipal> = self
-            .stored
-            .principals
-            .iter()
-            .map(|found| (found.client_id, found))
-            .collect();
+        let stored: HashMap<ClientId, &ServicePrincipal> =
+            self.stored.principals.iter().map(|found| (found.client_id, found)).collect();
         let with_secret: HashSet<ObjectId> = self.stored.with_secret.iter().copied().collect();
         let tenants = self.all_tenants(file);
         let mut all: HashMap<ClientId, (ObjectId, TenantId)> = stored
             .iter()
             .map(|(client_id, found)| (*client_id, (found.object_id, found.tenant_id)))
             .collect();
-        self.refuse_doubles(
-            "principal",
-            file.principals.iter().map(|entry| entry.client_id.to_string()),
-        );
+        self.refuse_doubles("principal", file.principals.iter().map(|entry| entry.client_id.to_string()));
         let ids = file.principals.iter().filter_map(|entry| entry.object_id);
         self.refuse_doubles("object id", ids.map(|id| id.to_string()));
         for entry in &file.principals {
             let before = stored.get(&entry.client_id).copied();
             if let Some(mistake) = check_principal(entry, before, &tenants) {
-                self.mistakes.push(format!(
-                    "principal {} `{}`: {mistake}",
-                    entry.client_id, entry.name
-                ));
+                self.mistakes.push(format!("principal {} `{}`: {mistake}", entry.client_id, entry.name));
                 continue;
             }
             let object_id = before.map(|found| found.object_id).or(entry.object_id);
@@ -115,14 +95,8 @@ impl Comparison<'_> {
                     if entry.enabled { "" } else { " (disabled)" }
                 )
             });
-            if let Some(days) = entry
-                .secret_lifetime_days
-                .filter(|_| !with_secret.contains(&object_id))
-            {
-                self.line(
-                    '+',
-                    format!("client secret of principal {} for {days} days", entry.client_id),
-                );
+            if let Some(days) = entry.secret_lifetime_days.filter(|_| !with_secret.contains(&object_id)) {
+                self.line('+', format!("client secret of principal {} for {days} days", entry.client_id));
                 self.out.secrets.push((entry.client_id, object_id, days));
             }
         }
@@ -152,10 +126,7 @@ impl Comparison<'_> {
                 self.mistakes.push(format!("{what}: no such role"));
                 continue;
             };
-            let tenant = entry
-                .scope
-                .subscription()
-                .map(|id| tenant_of.get(&id.to_ascii_lowercase()));
+            let tenant = entry.scope.subscription().map(|id| tenant_of.get(&id.to_ascii_lowercase()));
             if tenant.is_some_and(|tenant| tenant != Some(tenant_id)) {
                 self.mistakes.push(format!(
                     "{what}: the scope's subscription does not exist in the principal's tenant"
@@ -179,11 +150,7 @@ impl Comparison<'_> {
 }
 
 pub(super) fn assignment_key(assignment: &RoleAssignment) -> AssignmentKey {
-    (
-        assignment.object_id,
-        assignment.role_id,
-        assignment.scope.key().to_owned(),
-    )
+    (assignment.object_id, assignment.role_id, assignment.scope.key().to_owned())
 }
 
 fn check_principal(

@@ -15,14 +15,9 @@ impl Comparison<'_> {
         let stored = self.stored;
         self.refuse_doubles("tenant", file.tenants.iter().map(|entry| entry.id.to_string()));
         for entry in &file.tenants {
-            let tenant = Tenant {
-                id: entry.id,
-                display_name: entry.name.clone(),
-            };
+            let tenant = Tenant { id: entry.id, display_name: entry.name.clone() };
             let before = stored.tenants.iter().find(|tenant| tenant.id == entry.id);
-            self.put(before, tenant, Mutation::PutTenant, || {
-                format!("tenant {} `{}`", entry.id, entry.name)
-            });
+            self.put(before, tenant, Mutation::PutTenant, || format!("tenant {} `{}`", entry.id, entry.name));
         }
     }
 
@@ -30,16 +25,11 @@ impl Comparison<'_> {
         let tenants = self.all_tenants(file);
         self.refuse_doubles(
             "subscription",
-            file.subscriptions
-                .iter()
-                .map(|entry| entry.id.to_ascii_lowercase()),
+            file.subscriptions.iter().map(|entry| entry.id.to_ascii_lowercase()),
         );
         for entry in &file.subscriptions {
-            let before = self
-                .stored
-                .subscriptions
-                .iter()
-                .find(|found| found.id.eq_ignore_ascii_case(&entry.id));
+            let before =
+                self.stored.subscriptions.iter().find(|found| found.id.eq_ignore_ascii_case(&entry.id));
             self.check_subscription(entry, before, &tenants);
             let subscription = Subscription {
                 id: before.map_or_else(|| entry.id.clone(), |found| found.id.clone()),
@@ -62,23 +52,17 @@ impl Comparison<'_> {
             self.mistakes.push(error.to_string());
         }
         if !tenants.contains(&entry.tenant) {
-            self.mistakes
-                .push(format!("subscription {}: no tenant {}", entry.id, entry.tenant));
+            self.mistakes.push(format!("subscription {}: no tenant {}", entry.id, entry.tenant));
         }
         if before.is_some_and(|found| found.tenant_id != entry.tenant) {
-            self.mistakes
-                .push(format!("subscription {}: its tenant can't be changed", entry.id));
+            self.mistakes.push(format!("subscription {}: its tenant can't be changed", entry.id));
         }
     }
 
     /// All workspaces after the application, by key.
     pub fn workspaces(&mut self, file: &RegistryFile) -> HashMap<String, Workspace> {
-        let mut all: HashMap<String, Workspace> = self
-            .stored
-            .workspaces
-            .iter()
-            .map(|found| (found.id.key(), found.clone()))
-            .collect();
+        let mut all: HashMap<String, Workspace> =
+            self.stored.workspaces.iter().map(|found| (found.id.key(), found.clone())).collect();
         let tenant_of = self.tenants_of_subscriptions(file);
         self.refuse_doubles("workspace", file.workspaces.iter().map(|entry| entry.id.key()));
         for entry in &file.workspaces {
@@ -92,9 +76,7 @@ impl Comparison<'_> {
             };
             let before = all.get(&entry.id.key()).cloned();
             let workspace = Workspace {
-                id: before
-                    .as_ref()
-                    .map_or_else(|| entry.id.clone(), |found| found.id.clone()),
+                id: before.as_ref().map_or_else(|| entry.id.clone(), |found| found.id.clone()),
                 tenant_id: *tenant_id,
                 home_region: entry.home_region.clone(),
                 failover_regions: entry.failover_regions.clone(),
@@ -102,10 +84,7 @@ impl Comparison<'_> {
                 updated_at: self.now,
             };
             all.insert(entry.id.key(), workspace.clone());
-            if before
-                .as_ref()
-                .is_some_and(|found| found.same_settings(&workspace))
-            {
+            if before.as_ref().is_some_and(|found| found.same_settings(&workspace)) {
                 continue;
             }
             self.line(
@@ -123,12 +102,8 @@ impl Comparison<'_> {
         file: &RegistryFile,
         workspaces: &HashMap<String, Workspace>,
     ) -> HashSet<String> {
-        let stored: HashMap<String, &Webservice> = self
-            .stored
-            .webservices
-            .iter()
-            .map(|found| (found.id.key(), found))
-            .collect();
+        let stored: HashMap<String, &Webservice> =
+            self.stored.webservices.iter().map(|found| (found.id.key(), found)).collect();
         let mut named = HashSet::with_capacity(file.webservices.len());
         for entry in &file.webservices {
             let (id, workspace, auth_mode) = match self.check_webservice(entry, workspaces) {
@@ -147,10 +122,7 @@ impl Comparison<'_> {
                 id: before.map_or_else(|| id.clone(), |found| found.id.clone()),
                 compute_type: entry.compute_type,
                 auth_mode,
-                compute_region: entry
-                    .compute_region
-                    .clone()
-                    .unwrap_or_else(|| workspace.home_region.clone()),
+                compute_region: entry.compute_region.clone().unwrap_or_else(|| workspace.home_region.clone()),
                 scoring_uri: entry.scoring_uri.clone(),
                 token_lifetime: entry.token_lifetime_seconds,
                 description: entry.description.clone(),
@@ -162,10 +134,7 @@ impl Comparison<'_> {
                 continue;
             }
             let sign = if before.is_some() { '~' } else { '+' };
-            self.line(
-                sign,
-                format!("webservice {id} ({}, auth mode {auth_mode})", entry.compute_type),
-            );
+            self.line(sign, format!("webservice {id} ({}, auth mode {auth_mode})", entry.compute_type));
             if let Some(warning) = workspace.distance_warning(&webservice.compute_region) {
                 self.line('!', format!("webservice {id}: {warning}"));
             }

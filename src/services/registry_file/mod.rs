@@ -157,28 +157,17 @@ impl Core {
         difference: Difference,
         context: &RequestContext,
     ) -> Result<Vec<ShownSecret>, Refusal> {
-        let Difference {
-            mut mutations,
-            secrets,
-            ..
-        } = difference;
+        let Difference { mut mutations, secrets, .. } = difference;
         let mut shown = Vec::with_capacity(secrets.len());
         for (client_id, object_id, days) in secrets {
             let expires_at = self.clock.now() + Duration::days(i64::from(days));
             let name = Some("registry file".to_owned());
             let made = self.make_secret(object_id, SecretSlot::First, name, Some(expires_at))?;
             mutations.push(Mutation::AddSecret(made.secret));
-            shown.push(ShownSecret {
-                client_id,
-                plain: made.plain,
-                expires_at,
-            });
+            shown.push(ShownSecret { client_id, plain: made.plain, expires_at });
         }
         if !mutations.is_empty() {
-            let actor = Actor {
-                method: Some("command_line"),
-                ..Actor::default()
-            };
+            let actor = Actor { method: Some("command_line"), ..Actor::default() };
             self.change_as(&actor, &mutations, context).await?;
         }
         Ok(shown)

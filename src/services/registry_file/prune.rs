@@ -74,10 +74,7 @@ impl Comparison<'_> {
     }
 
     fn prune_hierarchy(&mut self, file: &RegistryFile) {
-        let named = file
-            .subscriptions
-            .iter()
-            .map(|entry| entry.id.to_ascii_lowercase());
+        let named = file.subscriptions.iter().map(|entry| entry.id.to_ascii_lowercase());
         let named: HashSet<String> = named.collect();
         for found in &self.stored.subscriptions {
             if !named.contains(&found.id.to_ascii_lowercase()) {

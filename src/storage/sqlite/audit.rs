@@ -117,15 +117,11 @@ pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEn
     let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit_records WHERE 1 = 1");
     // Ids sort by time to the millisecond; the exact bound is checked on the column.
     if let Some(since) = filter.since {
-        query
-            .push(" AND id >= ")
-            .push_bind(time_ordered_uuid(since, &[0; 10]));
+        query.push(" AND id >= ").push_bind(time_ordered_uuid(since, &[0; 10]));
         query.push(" AND occurred_at >= ").push_bind(micros(since));
     }
     if let Some(until) = filter.until {
-        query
-            .push(" AND id <= ")
-            .push_bind(time_ordered_uuid(until, &[0xff; 10]));
+        query.push(" AND id <= ").push_bind(time_ordered_uuid(until, &[0xff; 10]));
         query.push(" AND occurred_at < ").push_bind(micros(until));
     }
     if let Some(principal) = filter.principal {

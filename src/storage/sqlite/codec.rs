@@ -99,6 +99,11 @@ pub fn unavailable(error: sqlx::Error) -> StorageError {
     StorageError::Unavailable(error.to_string())
 }
 
+/// Whether another connection's lock is in the way (SQLITE_BUSY, result code 5).
+pub fn is_busy(error: &sqlx::Error) -> bool {
+    error.as_database_error().is_some_and(|error| error.code().as_deref() == Some("5"))
+}
+
 /// For writes: a broken constraint is the caller's mistake, told in the registry's words.
 pub fn write_error(error: sqlx::Error, subject: impl std::fmt::Display) -> StorageError {
     let Some(database) = error.as_database_error() else {
@@ -110,9 +115,9 @@ pub fn write_error(error: sqlx::Error, subject: impl std::fmt::Display) -> Stora
         ));
     }
     if database.is_unique_violation() || database.is_check_violation() {
+        // The database's own words name tables and columns, which are nobody's business outside.
         return StorageError::Conflict(format!(
-            "{subject}: contradicts what is registered ({})",
-            database.message()
+            "{subject}: contradicts what is registered, such as a name or an id in use"
         ));
     }
     unavailable(error)

@@ -45,8 +45,7 @@ pub async fn client_of(pool: &SqlitePool, object_id: ObjectId) -> Result<Option<
         .fetch_optional(pool)
         .await
         .map_err(unavailable)?;
-    row.map(|row| Ok(ClientId::from_uuid(row.id("client_id")?)))
-        .transpose()
+    row.map(|row| Ok(ClientId::from_uuid(row.id("client_id")?))).transpose()
 }
 
 pub async fn webservice(pool: &SqlitePool, key: &str) -> Result<Option<WebserviceFacts>> {
@@ -64,10 +63,7 @@ pub async fn webservice(pool: &SqlitePool, key: &str) -> Result<Option<Webservic
         .await
         .map_err(unavailable)?;
     transaction.rollback().await.map_err(unavailable)?;
-    Ok(Some(WebserviceFacts {
-        webservice,
-        workspace: registry::workspace_from(&workspace)?,
-    }))
+    Ok(Some(WebserviceFacts { webservice, workspace: registry::workspace_from(&workspace)? }))
 }
 
 pub async fn roles(pool: &SqlitePool) -> Result<Vec<RoleDefinition>> {

@@ -39,6 +39,9 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// How long a request waits for a connection.
 const ACQUIRE_TIMEOUT: Duration = Duration::from_secs(5);
 const READERS: u32 = 4;
+/// The switch of a new file to WAL takes milliseconds; a second is ample.
+const CONNECT_ATTEMPTS: u32 = 50;
+const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A [`Store`] in one SQLite file.
 pub struct SqliteStore {
@@ -72,10 +75,7 @@ impl SqliteStore {
                 .idle_timeout(None)
                 .max_lifetime(None)
         };
-        let writer = pool(1)
-            .connect_with(options.clone())
-            .await
-            .map_err(codec::unavailable)?;
+        let writer = connect(pool(1), &options).await?;
         migrate(&writer).await?;
         let readers = pool(READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self { writer, readers })
@@ -88,18 +88,25 @@ impl SqliteStore {
     }
 }
 
+/// Connects. Of two processes that open a new file at once, the switch to WAL fails for one without waiting, since
+/// each would wait for the other's read lock; that one tries again.
+async fn connect(pool: SqlitePoolOptions, options: &SqliteConnectOptions) -> Result<SqlitePool> {
+    let mut attempts = 0;
+    loop {
+        match pool.clone().connect_with(options.clone()).await {
+            Err(error) if codec::is_busy(&error) && attempts < CONNECT_ATTEMPTS => attempts += 1,
+            outcome => return outcome.map_err(codec::unavailable),
+        }
+        tokio::time::sleep(CONNECT_PAUSE).await;
+    }
+}
+
 /// Brings the schema up to date under the write lock: sqlx takes no lock of its own for SQLite, so two processes that
 /// open a new file at once would both make its tables. A migration can therefore not switch pragmas.
 async fn migrate(writer: &SqlitePool) -> Result<()> {
-    let mut transaction = writer
-        .begin_with("BEGIN IMMEDIATE")
-        .await
-        .map_err(codec::unavailable)?;
+    let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(codec::unavailable)?;
     // Not `run`: its bound is not met within an async function that must be `Send`; this is what it calls.
-    MIGRATOR
-        .run_direct(None, &mut *transaction, false)
-        .await
-        .map_err(schema_error)?;
+    MIGRATOR.run_direct(None, &mut *transaction, false).await.map_err(schema_error)?;
     transaction.commit().await.map_err(codec::unavailable)
 }
 

@@ -95,16 +95,12 @@ async fn read_changes(connection: &mut SqliteConnection, after: i64) -> Result<(
 
 /// The log holds a client id as SQLite's `hex()` writes it, without hyphens.
 fn client_id_from_hex(subject: &str) -> Result<ClientId> {
-    uuid::Uuid::try_parse(subject)
-        .map(ClientId::from_uuid)
-        .map_err(|error| corrupt("subject", error))
+    uuid::Uuid::try_parse(subject).map(ClientId::from_uuid).map_err(|error| corrupt("subject", error))
 }
 
 /// Writes a line of the change log.
 pub async fn changed(connection: &mut SqliteConnection, kind: &'static str, subject: &str) -> Result<()> {
-    let query = sqlx::query("INSERT INTO changes (kind, subject) VALUES (?, ?)")
-        .bind(kind)
-        .bind(subject);
+    let query = sqlx::query("INSERT INTO changes (kind, subject) VALUES (?, ?)").bind(kind).bind(subject);
     run(connection, query, subject).await?;
     Ok(())
 }
@@ -123,10 +119,7 @@ pub async fn run(
     query: Query<'_, Sqlite, SqliteArguments>,
     subject: impl std::fmt::Display,
 ) -> Result<u64> {
-    let done = query
-        .execute(connection)
-        .await
-        .map_err(|error| write_error(error, subject))?;
+    let done = query.execute(connection).await.map_err(|error| write_error(error, subject))?;
     Ok(done.rows_affected())
 }
 

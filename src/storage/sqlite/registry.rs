@@ -21,10 +21,7 @@ pub const WORKSPACE_BY_KEY: &str = "SELECT w.*, s.tenant_id FROM workspaces w JO
 const AFTER_ALL: char = char::MAX;
 
 pub async fn tenants(pool: &SqlitePool) -> Result<Vec<Tenant>> {
-    let rows = sqlx::query("SELECT * FROM tenants ORDER BY id")
-        .fetch_all(pool)
-        .await
-        .map_err(unavailable)?;
+    let rows = sqlx::query("SELECT * FROM tenants ORDER BY id").fetch_all(pool).await.map_err(unavailable)?;
     rows.iter().map(tenant_from).collect()
 }
 
@@ -37,11 +34,7 @@ pub async fn subscriptions(pool: &SqlitePool) -> Result<Vec<Subscription>> {
 }
 
 pub async fn workspace(pool: &SqlitePool, key: &str) -> Result<Option<Workspace>> {
-    let row = sqlx::query(WORKSPACE_BY_KEY)
-        .bind(key)
-        .fetch_optional(pool)
-        .await
-        .map_err(unavailable)?;
+    let row = sqlx::query(WORKSPACE_BY_KEY).bind(key).fetch_optional(pool).await.map_err(unavailable)?;
     row.as_ref().map(workspace_from).transpose()
 }
 
@@ -80,9 +73,7 @@ pub async fn principals(
     page: Page<'_>,
 ) -> Result<Vec<ServicePrincipal>> {
     // Pages go by object id; the cursor is its text, empty at the start.
-    let after = ObjectId::parse(page.after)
-        .map(|id| id.uuid())
-        .unwrap_or_default();
+    let after = ObjectId::parse(page.after).map(|id| id.uuid()).unwrap_or_default();
     let rows = sqlx::query(
         "SELECT * FROM principals WHERE tenant_id = ? AND object_id > ? ORDER BY object_id LIMIT ?",
     )
@@ -132,12 +123,8 @@ pub async fn assignments(pool: &SqlitePool, scope: &Scope) -> Result<Vec<RoleAss
 
 pub async fn snapshot(pool: &SqlitePool) -> Result<RegistrySnapshot> {
     let mut transaction = pool.begin().await.map_err(unavailable)?;
-    let mut rows = async |sql: &'static str| {
-        sqlx::query(sql)
-            .fetch_all(&mut *transaction)
-            .await
-            .map_err(unavailable)
-    };
+    let mut rows =
+        async |sql: &'static str| sqlx::query(sql).fetch_all(&mut *transaction).await.map_err(unavailable);
     let snapshot = RegistrySnapshot {
         tenants: each(rows("SELECT * FROM tenants").await?, tenant_from)?,
         subscriptions: each(rows("SELECT * FROM subscriptions").await?, subscription_from)?,
@@ -148,10 +135,9 @@ pub async fn snapshot(pool: &SqlitePool) -> Result<RegistrySnapshot> {
         )?,
         webservices: each(rows("SELECT * FROM webservices").await?, webservice_from)?,
         principals: each(rows("SELECT * FROM principals").await?, principal_from)?,
-        with_secret: each(
-            rows("SELECT DISTINCT object_id FROM client_secrets").await?,
-            |row| Ok(ObjectId::from_uuid(row.id("object_id")?)),
-        )?,
+        with_secret: each(rows("SELECT DISTINCT object_id FROM client_secrets").await?, |row| {
+            Ok(ObjectId::from_uuid(row.id("object_id")?))
+        })?,
         roles: each(rows("SELECT * FROM role_definitions").await?, role_from)?,
         assignments: each(rows("SELECT * FROM role_assignments").await?, assignment_from)?,
     };
@@ -167,10 +153,7 @@ pub async fn regions(pool: &SqlitePool) -> Result<Vec<(Region, Region)>> {
     .await
     .map_err(unavailable)?;
     each(rows, |row| {
-        Ok((
-            row.parsed("home_region", Region::parse)?,
-            row.parsed("compute_region", Region::parse)?,
-        ))
+        Ok((row.parsed("home_region", Region::parse)?, row.parsed("compute_region", Region::parse)?))
     })
 }
 
@@ -179,10 +162,7 @@ fn each<T>(rows: Vec<SqliteRow>, read: impl Fn(&SqliteRow) -> Result<T>) -> Resu
 }
 
 fn tenant_from(row: &SqliteRow) -> Result<Tenant> {
-    Ok(Tenant {
-        id: TenantId::from_uuid(row.id("id")?),
-        display_name: row.text("display_name")?,
-    })
+    Ok(Tenant { id: TenantId::from_uuid(row.id("id")?), display_name: row.text("display_name")? })
 }
 
 fn subscription_from(row: &SqliteRow) -> Result<Subscription> {
@@ -214,12 +194,9 @@ pub fn webservice_from(row: &SqliteRow) -> Result<Webservice> {
     });
     Ok(Webservice {
         id: row.parsed("id", WebserviceId::parse)?,
-        compute_type: row.parsed("compute_type", |text| {
-            ComputeType::parse(text).ok_or(format!("`{text}`"))
-        })?,
-        auth_mode: row.parsed("auth_mode", |text| {
-            AuthMode::parse(text).ok_or(format!("`{text}`"))
-        })?,
+        compute_type: row
+            .parsed("compute_type", |text| ComputeType::parse(text).ok_or(format!("`{text}`")))?,
+        auth_mode: row.parsed("auth_mode", |text| AuthMode::parse(text).ok_or(format!("`{text}`")))?,
         compute_region: row.parsed("compute_region", Region::parse)?,
         scoring_uri: row.text_opt("scoring_uri")?,
         token_lifetime: lifetime.transpose()?,

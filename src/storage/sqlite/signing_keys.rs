@@ -30,10 +30,7 @@ pub async fn remember(pool: &SqlitePool, name: &str, value: &[u8]) -> Result<Vec
 }
 
 fn key_from(row: &SqliteRow) -> Result<StoredSigningKey> {
-    let private = match (
-        row.bytes_opt("sealed_private")?,
-        row.bytes_opt("sealed_data_key")?,
-    ) {
+    let private = match (row.bytes_opt("sealed_private")?, row.bytes_opt("sealed_data_key")?) {
         (Some(private), Some(data_key)) => Some(SealedPrivate { private, data_key }),
         _ => None,
     };
@@ -42,9 +39,8 @@ fn key_from(row: &SqliteRow) -> Result<StoredSigningKey> {
             kid: row.text("kid")?,
             region: row.parsed("region", Region::parse)?,
             generation: row.int("generation")?,
-            algorithm: row.parsed("algorithm", |text| {
-                SigningAlgorithm::parse(text).ok_or(format!("`{text}`"))
-            })?,
+            algorithm: row
+                .parsed("algorithm", |text| SigningAlgorithm::parse(text).ok_or(format!("`{text}`")))?,
             life: KeyLife {
                 published_at: row.time("published_at")?,
                 sign_from: row.time("sign_from")?,

@@ -34,13 +34,7 @@ pub async fn put_subscription(connection: &mut SqliteConnection, subscription: &
         .bind(&subscription.id)
         .bind(subscription.tenant_id.uuid())
         .bind(&subscription.display_name);
-    put(
-        connection,
-        query,
-        format!("subscription {}", subscription.id),
-        "tenant",
-    )
-    .await?;
+    put(connection, query, format!("subscription {}", subscription.id), "tenant").await?;
     changed(connection, "hierarchy", &subscription.id).await
 }
 
@@ -121,11 +115,6 @@ async fn delete_assignments_under(connection: &mut SqliteConnection, key: &str) 
     let query = sqlx::query(log).bind(key).bind(low.clone()).bind(high.clone());
     run(connection, query, key).await?;
     let delete = "DELETE FROM role_assignments WHERE scope_key = ? OR (scope_key > ? AND scope_key < ?)";
-    run(
-        connection,
-        sqlx::query(delete).bind(key).bind(low).bind(high),
-        key,
-    )
-    .await?;
+    run(connection, sqlx::query(delete).bind(key).bind(low).bind(high), key).await?;
     Ok(())
 }

@@ -33,11 +33,6 @@ pub async fn create(connection: &mut SqliteConnection, stored: &StoredSigningKey
 
 pub async fn destroy(connection: &mut SqliteConnection, kid: &str) -> Result<()> {
     let sql = "UPDATE signing_keys SET sealed_private = NULL, sealed_data_key = NULL WHERE kid = ?";
-    run(
-        connection,
-        sqlx::query(sql).bind(kid),
-        format!("signing key {kid}"),
-    )
-    .await?;
+    run(connection, sqlx::query(sql).bind(kid), format!("signing key {kid}")).await?;
     changed(connection, "signing_keys", kid).await
 }

@@ -45,10 +45,7 @@ fn entry(record: &AuditRecord) -> AuditEntry {
 }
 
 fn all() -> AuditFilter {
-    AuditFilter {
-        limit: 10_000,
-        ..AuditFilter::default()
-    }
+    AuditFilter { limit: 10_000, ..AuditFilter::default() }
 }
 
 /// Numbers of the records that a filter finds, as they come.
@@ -77,15 +74,9 @@ pub async fn a_record_is_read_back_with_every_field_and_with_none(store: Arc<dyn
 
 pub async fn an_append_is_idempotent_by_id(store: Arc<dyn Store>) {
     store.append_audit(&[record(1)]).await.unwrap();
-    let altered = AuditRecord {
-        outcome: Outcome::Failed,
-        ..record(1)
-    };
+    let altered = AuditRecord { outcome: Outcome::Failed, ..record(1) };
     // Delivered again with others, altered, and twice in one batch.
-    store
-        .append_audit(&[altered, record(2), record(2)])
-        .await
-        .unwrap();
+    store.append_audit(&[altered, record(2), record(2)]).await.unwrap();
     store.append_audit(&[record(1)]).await.unwrap();
     store.commit(&[], &[record(2)]).await.unwrap();
     let read = store.audit(&all()).await.unwrap();
@@ -109,11 +100,7 @@ pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
     };
     records.push(twin.clone());
     store.append_audit(&records).await.unwrap();
-    let between = |since, until| AuditFilter {
-        since,
-        until,
-        ..all()
-    };
+    let between = |since, until| AuditFilter { since, until, ..all() };
     assert_eq!(found(&store, between(Some(at(3)), None)).await, [5, 4, 3]);
     let before = store.audit(&between(None, Some(at(3)))).await.unwrap();
     let expected = [entry(&twin), entry(&record(2)), entry(&record(1))];
@@ -124,18 +111,9 @@ pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
 }
 
 pub async fn filters_by_principal_take_object_and_client_ids(store: Arc<dyn Store>) {
-    let nobody = AuditRecord {
-        actor: Actor::default(),
-        ..record(4)
-    };
-    store
-        .append_audit(&[record(1), record(2), record(3), nobody])
-        .await
-        .unwrap();
-    let of = |principal: Uuid| AuditFilter {
-        principal: Some(principal),
-        ..all()
-    };
+    let nobody = AuditRecord { actor: Actor::default(), ..record(4) };
+    store.append_audit(&[record(1), record(2), record(3), nobody]).await.unwrap();
+    let of = |principal: Uuid| AuditFilter { principal: Some(principal), ..all() };
     assert_eq!(found(&store, of(object_id(2).uuid())).await, [2]);
     assert_eq!(found(&store, of(client_id(2).uuid())).await, [2]);
     assert_eq!(found(&store, of(tenant_id(1).uuid())).await, NONE);
@@ -143,29 +121,17 @@ pub async fn filters_by_principal_take_object_and_client_ids(store: Arc<dyn Stor
 
 pub async fn filters_by_webservice_take_either_view_and_parts(store: Arc<dyn Store>) {
     let home = workspace_id("rg-a", "ws-1");
-    let at_resource = |n, resource: Option<String>| AuditRecord {
-        resource,
-        ..record(n)
-    };
+    let at_resource = |n, resource: Option<String>| AuditRecord { resource, ..record(n) };
     let records = [
         at_resource(1, Some(webservice_id(&home, "Churn").to_string())),
         at_resource(2, Some(webservice_id(&home, "churn-2").to_string())),
-        at_resource(
-            3,
-            Some(webservice_id(&workspace_id("rg-a", "ws-2"), "churn").to_string()),
-        ),
+        at_resource(3, Some(webservice_id(&workspace_id("rg-a", "ws-2"), "churn").to_string())),
         at_resource(4, Some(home.to_string())),
         at_resource(5, None),
     ];
     store.append_audit(&records).await.unwrap();
-    let of = |text: &str| AuditFilter {
-        webservice: Some(text.to_owned()),
-        ..all()
-    };
-    let (v1, v2) = (
-        format!("{home}/services/churn"),
-        format!("{home}/onlineEndpoints/CHURN"),
-    );
+    let of = |text: &str| AuditFilter { webservice: Some(text.to_owned()), ..all() };
+    let (v1, v2) = (format!("{home}/services/churn"), format!("{home}/onlineEndpoints/CHURN"));
     assert_eq!(found(&store, of(&v1)).await, [1], "a whole id is that one only");
     assert_eq!(found(&store, of(&v2)).await, [1]);
     assert_eq!(found(&store, of("churn-2")).await, [2]);
@@ -179,47 +145,27 @@ pub async fn filters_by_outcome_and_event_narrow_together(store: Arc<dyn Store>)
     for event in Event::ALL {
         for outcome in Outcome::ALL {
             let n = i64::try_from(records.len()).expect("a small number");
-            records.push(AuditRecord {
-                event,
-                outcome,
-                ..record(n)
-            });
+            records.push(AuditRecord { event, outcome, ..record(n) });
         }
     }
     store.append_audit(&records).await.unwrap();
     for event in Event::ALL {
-        let of = AuditFilter {
-            event: Some(event),
-            ..all()
-        };
+        let of = AuditFilter { event: Some(event), ..all() };
         assert_eq!(found(&store, of).await.len(), Outcome::ALL.len());
     }
     for outcome in Outcome::ALL {
-        let of = AuditFilter {
-            outcome: Some(outcome),
-            ..all()
-        };
+        let of = AuditFilter { outcome: Some(outcome), ..all() };
         assert_eq!(found(&store, of).await.len(), Event::ALL.len());
     }
-    let both = AuditFilter {
-        event: Some(Event::Change),
-        outcome: Some(Outcome::Refused),
-        ..all()
-    };
+    let both = AuditFilter { event: Some(Event::Change), outcome: Some(Outcome::Refused), ..all() };
     let read = store.audit(&both).await.unwrap();
     assert_eq!(read.len(), 1);
-    assert_eq!(
-        (read[0].event.as_str(), read[0].outcome.as_str()),
-        ("change", "refused")
-    );
+    assert_eq!((read[0].event.as_str(), read[0].outcome.as_str()), ("change", "refused"));
 }
 
 pub async fn the_newest_come_first_up_to_the_limit(store: Arc<dyn Store>) {
     // Written out of order, as group commits of several processes are.
-    store
-        .append_audit(&[record(2), record(9), record(4)])
-        .await
-        .unwrap();
+    store.append_audit(&[record(2), record(9), record(4)]).await.unwrap();
     store.append_audit(&[record(7), record(1)]).await.unwrap();
     let first = |limit| AuditFilter { limit, ..all() };
     assert_eq!(found(&store, first(3)).await, [9, 7, 4]);

@@ -16,40 +16,22 @@ pub async fn every_mutation_logs_what_it_makes_stale(store: Arc<dyn Store>) {
     let of_webservice = Change::Webservice(churn.key());
     let steps = [
         (Mutation::PutTenant(tenant(1)), hierarchy.clone()),
-        (
-            Mutation::PutSubscription(subscription("sub-1", 1)),
-            hierarchy.clone(),
-        ),
-        (
-            Mutation::PutWorkspace(workspace("RG-a", "WS-1")),
-            of_workspace.clone(),
-        ),
-        (
-            Mutation::PutWebservice(webservice(&home, "Churn")),
-            of_webservice.clone(),
-        ),
+        (Mutation::PutSubscription(subscription("sub-1", 1)), hierarchy.clone()),
+        (Mutation::PutWorkspace(workspace("RG-a", "WS-1")), of_workspace.clone()),
+        (Mutation::PutWebservice(webservice(&home, "Churn")), of_webservice.clone()),
         (Mutation::PutPrincipal(principal(1, 1)), caller.clone()),
         (Mutation::AddSecret(kept.clone()), caller.clone()),
         (Mutation::PutRole(role(1)), Change::Roles),
         (Mutation::PutAssignment(held.clone()), caller.clone()),
-        (
-            Mutation::CreateSigningKey(Box::new(signing_key("kid-1", 1))),
-            Change::SigningKeys,
-        ),
-        (
-            Mutation::DestroySigningKey("kid-1".to_owned()),
-            Change::SigningKeys,
-        ),
+        (Mutation::CreateSigningKey(Box::new(signing_key("kid-1", 1))), Change::SigningKeys),
+        (Mutation::DestroySigningKey("kid-1".to_owned()), Change::SigningKeys),
         (Mutation::DeleteAssignment(held.id), caller.clone()),
         (Mutation::DeleteRole(role_id(1)), Change::Roles),
         (Mutation::RemoveSecret(kept.object_id, kept.id), caller.clone()),
         (Mutation::DeletePrincipal(object_id(1)), caller),
         (Mutation::DeleteWebservice(churn), of_webservice),
         (Mutation::DeleteWorkspace(home), of_workspace),
-        (
-            Mutation::DeleteSubscription("sub-1".to_owned()),
-            hierarchy.clone(),
-        ),
+        (Mutation::DeleteSubscription("sub-1".to_owned()), hierarchy.clone()),
         (Mutation::DeleteTenant(tenant_id(1)), hierarchy),
     ];
     let mut expected = Vec::new();
@@ -83,11 +65,7 @@ pub async fn changes_are_read_in_order_and_from_anywhere(store: Arc<dyn Store>) 
     let (newest, read) = store.changes_after(middle).await.unwrap();
     assert_eq!(read, expected, "none twice, none left out");
     assert_eq!(newest, store.last_change().await.unwrap());
-    assert_eq!(
-        store.changes_after(newest).await.unwrap(),
-        (newest, vec![]),
-        "nothing new keeps the number"
-    );
+    assert_eq!(store.changes_after(newest).await.unwrap(), (newest, vec![]), "nothing new keeps the number");
     // Whoever follows in small steps sees the same as whoever reads all at once.
     let (_, all) = store.changes_after(0).await.unwrap();
     assert_eq!(all.len(), world().len() + expected.len());

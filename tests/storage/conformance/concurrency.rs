@@ -33,10 +33,7 @@ pub async fn all_are_there(store: &Arc<dyn Store>, before: i64) {
         let change = Change::Principal(client_id(u128::from(n)));
         assert_eq!(changes.iter().filter(|found| **found == change).count(), 1);
     }
-    let all = AuditFilter {
-        limit: 1000,
-        ..AuditFilter::default()
-    };
+    let all = AuditFilter { limit: 1000, ..AuditFilter::default() };
     assert_eq!(store.audit(&all).await.unwrap().len(), usize::from(TASKS));
 }
 

@@ -13,14 +13,7 @@ pub async fn every_kind_can_be_deleted(store: Arc<dyn Store>) {
     with_world(&store).await;
     let home = workspace_id("rg-a", "ws-1");
     let (held, kept) = (assignment(1, 1, 1, &scope("/")), secret(1, 1, SecretSlot::First));
-    put(
-        &store,
-        &[
-            Mutation::PutAssignment(held.clone()),
-            Mutation::AddSecret(kept.clone()),
-        ],
-    )
-    .await;
+    put(&store, &[Mutation::PutAssignment(held.clone()), Mutation::AddSecret(kept.clone())]).await;
     put(
         &store,
         &[
@@ -95,10 +88,7 @@ pub async fn a_deleted_principal_takes_its_secrets_and_assignments_along(store: 
         ],
     )
     .await;
-    let changes = store
-        .commit(&[Mutation::DeletePrincipal(object_id(1))], &[])
-        .await
-        .unwrap();
+    let changes = store.commit(&[Mutation::DeletePrincipal(object_id(1))], &[]).await.unwrap();
     assert_eq!(changes, [Change::Principal(client_id(1))]);
     assert_eq!(store.principal_facts(client_id(1)).await.unwrap(), None);
     let snapshot = store.snapshot().await.unwrap();
@@ -106,20 +96,13 @@ pub async fn a_deleted_principal_takes_its_secrets_and_assignments_along(store: 
     assert_eq!(snapshot.with_secret, [object_id(2)]);
     // One of the same ids that comes later inherits nothing.
     put(&store, &[Mutation::PutPrincipal(principal(1, 1))]).await;
-    let facts = store
-        .principal_facts(client_id(1))
-        .await
-        .unwrap()
-        .expect("it is there");
+    let facts = store.principal_facts(client_id(1)).await.unwrap().expect("it is there");
     assert!(facts.secrets.is_empty() && facts.assignments.is_empty());
 }
 
 /// Puts an assignment of role 1 at each scope, to principals 1 and 2 in turn.
 async fn assign(store: &Arc<dyn Store>, scopes: &[Scope]) -> Vec<RoleAssignment> {
-    let made: Vec<_> = (0..)
-        .zip(scopes)
-        .map(|(n, at)| assignment(n, 1 + n % 2, 1, at))
-        .collect();
+    let made: Vec<_> = (0..).zip(scopes).map(|(n, at)| assignment(n, 1 + n % 2, 1, at)).collect();
     let puts: Vec<_> = made.iter().cloned().map(Mutation::PutAssignment).collect();
     put(store, &puts).await;
     made
@@ -138,9 +121,7 @@ async fn takes_along(
         let left = store.assignment(found.id).await.unwrap().is_some();
         assert_eq!(left, n >= gone, "assignment at {}", found.scope);
     }
-    let told: Vec<_> = changes
-        .extract_if(.., |change| matches!(change, Change::Principal(_)))
-        .collect();
+    let told: Vec<_> = changes.extract_if(.., |change| matches!(change, Change::Principal(_))).collect();
     assert_eq!(told.len(), 2, "each principal once: {told:?}");
     assert!(
         told.contains(&Change::Principal(client_id(1))) && told.contains(&Change::Principal(client_id(2)))
@@ -171,11 +152,7 @@ pub async fn a_deleted_workspace_takes_assignments_at_and_below_it_and_no_siblin
         Scope::from(&workspace_id("rg-a", "ws-1_b")),
         Scope::from(&webservice_id(&workspace_id("rg-a", "ws-12"), "churn")),
     ];
-    put(
-        &store,
-        &[Mutation::DeleteWebservice(webservice_id(&home, "churn"))],
-    )
-    .await;
+    put(&store, &[Mutation::DeleteWebservice(webservice_id(&home, "churn"))]).await;
     let rest = takes_along(&store, Mutation::DeleteWorkspace(home.clone()), &scopes, 4).await;
     assert_eq!(rest, [Change::Workspace(home.key())]);
 }
@@ -217,8 +194,5 @@ pub async fn a_deleted_subscription_takes_its_assignments_and_no_siblings(store:
         scope("/subscriptions/sub-1-a"),
     ];
     let deletion = Mutation::DeleteSubscription("sub-1".to_owned());
-    assert_eq!(
-        takes_along(&store, deletion, &scopes, 3).await,
-        [Change::Hierarchy]
-    );
+    assert_eq!(takes_along(&store, deletion, &scopes, 3).await, [Change::Hierarchy]);
 }

@@ -39,10 +39,7 @@ pub async fn everything_is_found_after_reopening(database: &dyn Database) {
     let facts = store.principal_facts(client_id(1)).await.unwrap();
     let facts = facts.expect("it is there");
     assert_eq!(facts.secrets, [secret(1, 1, SecretSlot::First)]);
-    let all = AuditFilter {
-        limit: 10,
-        ..AuditFilter::default()
-    };
+    let all = AuditFilter { limit: 10, ..AuditFilter::default() };
     assert_eq!(store.audit(&all).await.unwrap().len(), 2);
     assert_eq!(store.remember("pepper", &[9]).await.unwrap(), [1, 2]);
 }
@@ -63,9 +60,8 @@ pub async fn commits_of_two_processes_lose_nothing(database: &dyn Database) {
     let stores = [database.open().await.unwrap(), database.open().await.unwrap()];
     put(&stores[0], &[Mutation::PutTenant(tenant(1))]).await;
     let before = stores[0].last_change().await.unwrap();
-    let mut tasks: JoinSet<_> = (0..TASKS)
-        .map(|n| commit_one(Arc::clone(&stores[usize::from(n % 2)]), n))
-        .collect();
+    let mut tasks: JoinSet<_> =
+        (0..TASKS).map(|n| commit_one(Arc::clone(&stores[usize::from(n % 2)]), n)).collect();
     while let Some(done) = tasks.join_next().await {
         done.expect("no panic").1.unwrap();
     }
@@ -79,9 +75,7 @@ pub async fn one_generation_has_one_winner_among_processes(database: &dyn Databa
     for generation in 1..=8 {
         let create = async |n: usize| {
             let key = signing_key(&format!("kid-{generation}-{n}"), generation);
-            stores[n]
-                .commit(&[Mutation::CreateSigningKey(Box::new(key))], &[])
-                .await
+            stores[n].commit(&[Mutation::CreateSigningKey(Box::new(key))], &[]).await
         };
         let outcomes = tokio::join!(create(0), create(1));
         match outcomes {
@@ -92,10 +86,12 @@ pub async fn one_generation_has_one_winner_among_processes(database: &dyn Databa
     assert_eq!(stores[0].signing_keys().await.unwrap().len(), 8);
 }
 
-pub async fn two_processes_open_a_new_database_at_once(database: &dyn Database) {
-    let (one, other) = tokio::join!(database.open(), database.open());
+pub async fn processes_open_a_new_database_at_once(database: &dyn Database) {
+    let (one, other, third) = tokio::join!(database.open(), database.open(), database.open());
     put(&one.unwrap(), &[Mutation::PutTenant(tenant(1))]).await;
-    assert_eq!(other.unwrap().tenants().await.unwrap(), [tenant(1)]);
+    for store in [other, third] {
+        assert_eq!(store.unwrap().tenants().await.unwrap(), [tenant(1)]);
+    }
 }
 
 async fn refused_as_another_schema(database: &dyn Database) {

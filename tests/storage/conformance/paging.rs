@@ -18,10 +18,7 @@ fn in_order(names: &[&str]) -> Vec<String> {
 
 pub async fn workspaces_come_in_pages_and_only_from_their_scope(store: Arc<dyn Store>) {
     with_world(&store).await;
-    let mut puts: Vec<_> = NAMES
-        .iter()
-        .map(|name| Mutation::PutWorkspace(workspace("rg-p", name)))
-        .collect();
+    let mut puts: Vec<_> = NAMES.iter().map(|name| Mutation::PutWorkspace(workspace("rg-p", name))).collect();
     puts.push(Mutation::PutWorkspace(workspace("rg-p2", "neighbour")));
     puts.push(Mutation::PutSubscription(subscription("sub-10", 1)));
     let mut elsewhere = workspace("rg-p", "neighbour");
@@ -31,10 +28,7 @@ pub async fn workspaces_come_in_pages_and_only_from_their_scope(store: Arc<dyn S
     let group = "/subscriptions/sub-1/resourcegroups/rg-p";
     let (mut after, mut seen, mut pages) = (String::new(), Vec::new(), 0);
     loop {
-        let page = Page {
-            after: &after,
-            limit: 3,
-        };
+        let page = Page { after: &after, limit: 3 };
         let found = store.workspaces(group, page).await.unwrap();
         let Some(last) = found.last() else { break };
         after = last.id.key();
@@ -57,17 +51,12 @@ pub async fn webservices_come_in_pages_and_only_from_their_workspace(store: Arc<
         Mutation::PutWorkspace(workspace("rg-p", "ws-10")),
         Mutation::PutWebservice(webservice(&next, "neighbour")),
     ];
-    let named = NAMES
-        .iter()
-        .map(|name| Mutation::PutWebservice(webservice(&home, name)));
+    let named = NAMES.iter().map(|name| Mutation::PutWebservice(webservice(&home, name)));
     puts.extend(named);
     put(&store, &puts).await;
     let (mut after, mut seen, mut pages) = (String::new(), Vec::new(), 0);
     loop {
-        let page = Page {
-            after: &after,
-            limit: 3,
-        };
+        let page = Page { after: &after, limit: 3 };
         let found = store.webservices(&home.key(), page).await.unwrap();
         let Some(last) = found.last() else { break };
         after = last.id.key();
@@ -79,16 +68,11 @@ pub async fn webservices_come_in_pages_and_only_from_their_workspace(store: Arc<
 
 pub async fn principals_come_in_pages_and_only_from_their_tenant(store: Arc<dyn Store>) {
     with_world(&store).await;
-    let puts: Vec<_> = (3..=9)
-        .map(|n| Mutation::PutPrincipal(principal(n, 1 + n % 2)))
-        .collect();
+    let puts: Vec<_> = (3..=9).map(|n| Mutation::PutPrincipal(principal(n, 1 + n % 2))).collect();
     put(&store, &puts).await;
     let (mut after, mut seen, mut pages) = (String::new(), Vec::new(), 0);
     loop {
-        let page = Page {
-            after: &after,
-            limit: 2,
-        };
+        let page = Page { after: &after, limit: 2 };
         let found = store.principals(tenant_id(1), page).await.unwrap();
         let Some(last) = found.last() else { break };
         after = last.object_id.to_string();

@@ -20,10 +20,8 @@ pub async fn assignments_are_found_above_at_and_below_a_scope(store: Arc<dyn Sto
         scope("/subscriptions/sub-10"),
         Scope::from(&workspace_id("rg-a", "ws-10")),
     ];
-    let puts: Vec<_> = (0..)
-        .zip(&scopes)
-        .map(|(n, at)| Mutation::PutAssignment(assignment(n, 1, 1, at)))
-        .collect();
+    let puts: Vec<_> =
+        (0..).zip(&scopes).map(|(n, at)| Mutation::PutAssignment(assignment(n, 1, 1, at))).collect();
     put(&store, &puts).await;
     let expected: [(usize, &[usize]); 5] = [
         (0, &[0, 1, 2, 3, 4, 5, 6, 7]),
@@ -51,11 +49,7 @@ pub async fn webservice_facts_follow_the_workspace(store: Arc<dyn Store>) {
     let key = webservice_id(&moved.id, "churn").key();
     let facts = store.webservice_facts(&key).await.unwrap().expect("it is there");
     assert_eq!(facts.workspace, moved);
-    assert_eq!(
-        facts.workspace.tenant_id,
-        tenant_id(1),
-        "that of its subscription"
-    );
+    assert_eq!(facts.workspace.tenant_id, tenant_id(1), "that of its subscription");
 }
 
 pub async fn regions_are_those_of_workspaces_and_clusters(store: Arc<dyn Store>) {
@@ -63,14 +57,7 @@ pub async fn regions_are_those_of_workspaces_and_clusters(store: Arc<dyn Store>)
     let home = workspace_id("rg-a", "ws-1");
     let mut near = webservice(&home, "near");
     near.compute_region = region("westeurope");
-    put(
-        &store,
-        &[
-            Mutation::PutWebservice(near),
-            Mutation::PutWebservice(webservice(&home, "far")),
-        ],
-    )
-    .await;
+    put(&store, &[Mutation::PutWebservice(near), Mutation::PutWebservice(webservice(&home, "far"))]).await;
     let mut pairs = store.regions().await.unwrap();
     pairs.sort();
     let (west, north) = (region("westeurope"), region("northeurope"));

@@ -19,11 +19,7 @@ async fn refused(store: &Arc<dyn Store>, mutation: Mutation, subject: &str) {
         }
         other => panic!("{what} gave {other:?}"),
     }
-    assert_eq!(
-        store.last_change().await.unwrap(),
-        before,
-        "a refusal changes nothing"
-    );
+    assert_eq!(store.last_change().await.unwrap(), before, "a refusal changes nothing");
 }
 
 pub async fn a_missing_parent_is_a_conflict(store: Arc<dyn Store>) {
@@ -35,10 +31,7 @@ pub async fn a_missing_parent_is_a_conflict(store: Arc<dyn Store>) {
         (Mutation::PutWebservice(webservice(&home, "churn")), "churn"),
         (Mutation::PutPrincipal(principal(1, 1)), "principal"),
         (Mutation::AddSecret(secret(1, 1, SecretSlot::First)), "secret"),
-        (
-            Mutation::PutAssignment(assignment(1, 1, 1, &root)),
-            "role assignment",
-        ),
+        (Mutation::PutAssignment(assignment(1, 1, 1, &root)), "role assignment"),
     ];
     for (orphan, subject) in orphans {
         refused(&store, orphan, subject).await;
@@ -88,10 +81,7 @@ pub async fn a_failing_last_mutation_leaves_no_trace(store: Arc<dyn Store>) {
     assert_eq!(snapshot.with_secret, []);
     assert_eq!(snapshot.principals, [principal(1, 1), principal(2, 2)]);
     assert_eq!(store.signing_keys().await.unwrap(), []);
-    let all = AuditFilter {
-        limit: 10,
-        ..AuditFilter::default()
-    };
+    let all = AuditFilter { limit: 10, ..AuditFilter::default() };
     assert_eq!(store.audit(&all).await.unwrap(), []);
     assert_eq!(store.changes_after(before).await.unwrap(), (before, vec![]));
     // The connection that was rolled back is as good as new.
@@ -113,17 +103,8 @@ pub async fn a_third_secret_is_refused(store: Arc<dyn Store>) {
         refused(&store, Mutation::AddSecret(secret(4, 1, slot)), "secret").await;
     }
     // One id is one secret, whoever's it is.
-    refused(
-        &store,
-        Mutation::AddSecret(secret(1, 2, SecretSlot::Second)),
-        "secret",
-    )
-    .await;
-    let facts = store
-        .principal_facts(client_id(1))
-        .await
-        .unwrap()
-        .expect("it is there");
+    refused(&store, Mutation::AddSecret(secret(1, 2, SecretSlot::Second)), "secret").await;
+    let facts = store.principal_facts(client_id(1)).await.unwrap().expect("it is there");
     assert_eq!(facts.secrets.len(), 2);
 }
 
@@ -147,12 +128,7 @@ pub async fn a_principal_keeps_its_ids_and_its_tenant(store: Arc<dyn Store>) {
 
 pub async fn a_subscription_keeps_its_tenant(store: Arc<dyn Store>) {
     with_world(&store).await;
-    refused(
-        &store,
-        Mutation::PutSubscription(subscription("SUB-1", 2)),
-        "subscription",
-    )
-    .await;
+    refused(&store, Mutation::PutSubscription(subscription("SUB-1", 2)), "subscription").await;
     assert_eq!(store.subscriptions().await.unwrap(), [subscription("sub-1", 1)]);
 }
 
@@ -162,11 +138,7 @@ pub async fn an_assignment_id_is_not_given_to_another(store: Arc<dyn Store>) {
     let (root, below) = (scope("/"), scope("/subscriptions/sub-1"));
     let held = assignment(1, 1, 1, &root);
     put(&store, &[Mutation::PutAssignment(held.clone())]).await;
-    for other in [
-        assignment(1, 2, 1, &root),
-        assignment(1, 1, 2, &root),
-        assignment(1, 1, 1, &below),
-    ] {
+    for other in [assignment(1, 2, 1, &root), assignment(1, 1, 2, &root), assignment(1, 1, 1, &below)] {
         refused(&store, Mutation::PutAssignment(other), "role assignment").await;
     }
     assert_eq!(store.assignment(held.id).await.unwrap(), Some(held));
@@ -189,10 +161,7 @@ pub async fn aci_with_token_is_refused_by_the_schema(store: Arc<dyn Store>) {
         unlawful.auth_mode = AuthMode::Token;
         refused(&store, Mutation::PutWebservice(unlawful), name).await;
     }
-    assert_eq!(
-        store.webservices(&home.key(), WHOLE).await.unwrap(),
-        [webservice(&home, "churn")]
-    );
+    assert_eq!(store.webservices(&home.key(), WHOLE).await.unwrap(), [webservice(&home, "churn")]);
 }
 
 pub async fn role_names_are_unique_without_case(store: Arc<dyn Store>) {
@@ -208,20 +177,9 @@ pub async fn a_workspace_with_webservices_can_not_be_deleted(store: Arc<dyn Stor
     let held = assignment(1, 1, 1, &(&home).into());
     put(&store, &[Mutation::PutAssignment(held.clone())]).await;
     refused(&store, Mutation::DeleteWorkspace(home.clone()), "ws-1").await;
-    assert_eq!(
-        store.assignment(held.id).await.unwrap(),
-        Some(held),
-        "its assignments stay too"
-    );
+    assert_eq!(store.assignment(held.id).await.unwrap(), Some(held), "its assignments stay too");
     let churn = webservice_id(&home, "churn");
-    put(
-        &store,
-        &[
-            Mutation::DeleteWebservice(churn),
-            Mutation::DeleteWorkspace(home.clone()),
-        ],
-    )
-    .await;
+    put(&store, &[Mutation::DeleteWebservice(churn), Mutation::DeleteWorkspace(home.clone())]).await;
     assert_eq!(store.workspace(&home.key()).await.unwrap(), None);
 }
 
@@ -239,10 +197,5 @@ pub async fn a_kid_and_a_generation_are_unique(store: Arc<dyn Store>) {
 pub async fn a_key_life_out_of_order_is_refused(store: Arc<dyn Store>) {
     let mut backwards = signing_key("kid-1", 1);
     backwards.key.life.remove_at = backwards.key.life.sign_until;
-    refused(
-        &store,
-        Mutation::CreateSigningKey(Box::new(backwards)),
-        "signing key",
-    )
-    .await;
+    refused(&store, Mutation::CreateSigningKey(Box::new(backwards)), "signing key").await;
 }

@@ -12,15 +12,8 @@ use workspace_sts::storage::{Mutation, Store, StoredSigningKey};
 use crate::samples::*;
 
 pub async fn tenants_are_read_back(store: Arc<dyn Store>) {
-    let renamed = Tenant {
-        display_name: "another name".to_owned(),
-        ..tenant(1)
-    };
-    put(
-        &store,
-        &[Mutation::PutTenant(tenant(2)), Mutation::PutTenant(tenant(1))],
-    )
-    .await;
+    let renamed = Tenant { display_name: "another name".to_owned(), ..tenant(1) };
+    put(&store, &[Mutation::PutTenant(tenant(2)), Mutation::PutTenant(tenant(1))]).await;
     assert_eq!(store.tenants().await.unwrap(), [tenant(1), tenant(2)]);
     put(&store, &[Mutation::PutTenant(renamed.clone())]).await;
     put(&store, &[Mutation::PutTenant(renamed.clone())]).await;
@@ -29,22 +22,11 @@ pub async fn tenants_are_read_back(store: Arc<dyn Store>) {
 
 pub async fn subscriptions_are_read_back_and_compared_without_case(store: Arc<dyn Store>) {
     let mut put_again = subscription("SUB-a", 1);
-    put(
-        &store,
-        &[
-            Mutation::PutTenant(tenant(1)),
-            Mutation::PutSubscription(subscription("sub-A", 1)),
-        ],
-    )
-    .await;
+    put(&store, &[Mutation::PutTenant(tenant(1)), Mutation::PutSubscription(subscription("sub-A", 1))]).await;
     put_again.display_name = "another name".to_owned();
     put(&store, &[Mutation::PutSubscription(put_again.clone())]).await;
     put_again.id = "sub-A".to_owned();
-    assert_eq!(
-        store.subscriptions().await.unwrap(),
-        [put_again],
-        "the first spelling stays"
-    );
+    assert_eq!(store.subscriptions().await.unwrap(), [put_again], "the first spelling stays");
 }
 
 pub async fn a_workspace_is_read_back_and_replaced(store: Arc<dyn Store>) {
@@ -60,19 +42,12 @@ pub async fn a_workspace_is_read_back_and_replaced(store: Arc<dyn Store>) {
     put_again.created_at = at(98);
     put(&store, &[Mutation::PutWorkspace(put_again.clone())]).await;
     put(&store, &[Mutation::PutWorkspace(put_again)]).await;
-    assert_eq!(
-        store.workspace(&key).await.unwrap(),
-        Some(expected),
-        "spelling and creation stay"
-    );
+    assert_eq!(store.workspace(&key).await.unwrap(), Some(expected), "spelling and creation stay");
 }
 
 pub async fn a_webservice_is_read_back_with_every_field_and_with_none(store: Arc<dyn Store>) {
     with_world(&store).await;
-    let (home, full) = (
-        workspace_id("rg-a", "ws-1"),
-        webservice(&workspace_id("rg-a", "ws-1"), "full"),
-    );
+    let (home, full) = (workspace_id("rg-a", "ws-1"), webservice(&workspace_id("rg-a", "ws-1"), "full"));
     let mut bare = webservice(&home, "bare");
     bare.scoring_uri = None;
     bare.token_lifetime = None;
@@ -80,11 +55,7 @@ pub async fn a_webservice_is_read_back_with_every_field_and_with_none(store: Arc
     bare.tags.clear();
     for wanted in [&full, &bare] {
         put(&store, &[Mutation::PutWebservice(wanted.clone())]).await;
-        let facts = store
-            .webservice_facts(&wanted.id.key())
-            .await
-            .unwrap()
-            .expect("it is there");
+        let facts = store.webservice_facts(&wanted.id.key()).await.unwrap().expect("it is there");
         assert_eq!(facts.webservice, *wanted);
         assert_eq!(facts.workspace, workspace("rg-a", "ws-1"));
     }
@@ -99,11 +70,7 @@ pub async fn a_webservice_is_read_back_with_every_field_and_with_none(store: Arc
         bare.compute_type = compute_type;
         bare.auth_mode = auth_mode;
         put(&store, &[Mutation::PutWebservice(bare.clone())]).await;
-        let facts = store
-            .webservice_facts(&bare.id.key())
-            .await
-            .unwrap()
-            .expect("it is there");
+        let facts = store.webservice_facts(&bare.id.key()).await.unwrap().expect("it is there");
         assert_eq!(facts.webservice, bare);
     }
 }
@@ -142,11 +109,7 @@ pub async fn a_principal_is_read_back_with_its_secrets_and_assignments(store: Ar
     changed.display_name = "another name".to_owned();
     put(&store, &[Mutation::PutPrincipal(changed.clone())]).await;
     put(&store, &[Mutation::PutPrincipal(changed.clone())]).await;
-    let facts = store
-        .principal_facts(client_id(1))
-        .await
-        .unwrap()
-        .expect("it is there");
+    let facts = store.principal_facts(client_id(1)).await.unwrap().expect("it is there");
     assert_eq!(facts.principal, changed);
     assert_eq!(facts.secrets, [first, second], "in the order of their places");
     assert_eq!(facts.assignments, [held]);
@@ -156,11 +119,7 @@ pub async fn a_principal_is_read_back_with_its_secrets_and_assignments(store: Ar
 
 pub async fn roles_are_read_back_and_replaced(store: Arc<dyn Store>) {
     let (mut changed, other) = (role(1), role(2));
-    put(
-        &store,
-        &[Mutation::PutRole(other.clone()), Mutation::PutRole(role(1))],
-    )
-    .await;
+    put(&store, &[Mutation::PutRole(other.clone()), Mutation::PutRole(role(1))]).await;
     assert_eq!(store.roles().await.unwrap(), [role(1), other.clone()]);
     changed.name = "A new name".to_owned();
     changed.description = String::new();
@@ -188,16 +147,10 @@ pub async fn a_signing_key_is_read_back_and_destroyed(store: Arc<dyn Store>) {
     second.key.algorithm = SigningAlgorithm::EdDsa;
     let create = |key: &StoredSigningKey| Mutation::CreateSigningKey(Box::new(key.clone()));
     put(&store, &[create(&second), create(&first)]).await;
-    assert_eq!(
-        store.signing_keys().await.unwrap(),
-        [first.clone(), second.clone()]
-    );
+    assert_eq!(store.signing_keys().await.unwrap(), [first.clone(), second.clone()]);
     put(&store, &[Mutation::DestroySigningKey("kid-1".to_owned())]).await;
     put(&store, &[Mutation::DestroySigningKey("kid-1".to_owned())]).await;
-    let destroyed = StoredSigningKey {
-        private: None,
-        ..first
-    };
+    let destroyed = StoredSigningKey { private: None, ..first };
     assert_eq!(store.signing_keys().await.unwrap(), [destroyed, second]);
 }
 
@@ -227,11 +180,7 @@ pub async fn a_snapshot_holds_everything(store: Arc<dyn Store>) {
     assert_eq!(snapshot.workspaces, [workspace("rg-a", "ws-1")]);
     assert_eq!(snapshot.webservices, [webservice(&home, "churn")]);
     assert_eq!(snapshot.principals, [principal(1, 1), principal(2, 2)]);
-    assert_eq!(
-        snapshot.with_secret,
-        [object_id(2)],
-        "named once, with two secrets"
-    );
+    assert_eq!(snapshot.with_secret, [object_id(2)], "named once, with two secrets");
     assert_eq!(snapshot.roles, [role(1)]);
     assert_eq!(snapshot.assignments, [held]);
 }
@@ -240,13 +189,7 @@ pub async fn absence_is_none(store: Arc<dyn Store>) {
     let home = workspace_id("rg-a", "ws-1");
     let nowhere = assignment(1, 1, 1, &scope("/"));
     assert_eq!(store.principal_facts(client_id(1)).await.unwrap(), None);
-    assert_eq!(
-        store
-            .webservice_facts(&webservice_id(&home, "churn").key())
-            .await
-            .unwrap(),
-        None
-    );
+    assert_eq!(store.webservice_facts(&webservice_id(&home, "churn").key()).await.unwrap(), None);
     assert_eq!(store.workspace(&home.key()).await.unwrap(), None);
     assert_eq!(store.client_of(object_id(1)).await.unwrap(), None);
     assert_eq!(store.assignment(nowhere.id).await.unwrap(), None);
@@ -293,17 +236,9 @@ pub async fn times_survive_to_the_microsecond(store: Arc<dyn Store>) {
             ],
         )
         .await;
-        let facts = store
-            .webservice_facts(&model.id.key())
-            .await
-            .unwrap()
-            .expect("it is there");
+        let facts = store.webservice_facts(&model.id.key()).await.unwrap().expect("it is there");
         assert_eq!((facts.workspace, facts.webservice), (home, model));
-        let facts = store
-            .principal_facts(caller.client_id)
-            .await
-            .unwrap()
-            .expect("it is there");
+        let facts = store.principal_facts(caller.client_id).await.unwrap().expect("it is there");
         assert_eq!((facts.principal, facts.secrets), (caller, vec![credential]));
         assert!(store.signing_keys().await.unwrap().contains(&key));
     }
