@@ -17,6 +17,7 @@ pub struct SystemEntropy {
 }
 
 impl SystemEntropy {
+    // The seam itself; and a generator is asked for by name, not by `default()`.
     #[allow(clippy::disallowed_types, clippy::new_without_default)]
     pub fn new() -> Self {
         Self { random: ring::rand::SystemRandom::new() }

@@ -13,7 +13,6 @@ mod rules;
 mod source;
 
 use std::collections::BTreeSet;
-use std::path::Path;
 
 use rules::*;
 use source::{Source, children, name_of, read, root};

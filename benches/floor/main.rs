@@ -31,6 +31,7 @@ const LIFE_SECONDS: i64 = 3600;
 #[allow(clippy::disallowed_types)]
 type Random = ring::rand::SystemRandom;
 
+// As above.
 #[allow(clippy::disallowed_methods)]
 fn unix_now() -> Result<i64, SystemTimeError> {
     Ok(SystemTime::now().duration_since(UNIX_EPOCH)?.as_secs().cast_signed())

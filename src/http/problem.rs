@@ -126,6 +126,14 @@ fn table(problem: &Problem, dialect: Dialect) -> Row {
             INVALID_REQUEST,
             "the query parameter `api-version` is required; any version is accepted",
         ),
+        at_the_door => door(at_the_door),
+    }
+}
+
+/// What is refused before any use case is asked, whatever the path.
+fn door(problem: &Problem) -> Row {
+    use StatusCode as S;
+    match problem {
         Problem::NoRoute => row(
             S::NOT_FOUND,
             "no-route",
@@ -178,7 +186,8 @@ fn table(problem: &Problem, dialect: Dialect) -> Row {
             INVALID_REQUEST,
             format!("the request head is larger than {MAX_HEAD_BYTES} bytes"),
         ),
-        Problem::Internal => row(
+        // `table` has the other rows, so only `Internal` itself comes here.
+        _ => row(
             S::INTERNAL_SERVER_ERROR,
             "internal-error",
             "InternalServerError",

@@ -5,7 +5,9 @@ use super::{Core, Refusal, RequestContext};
 use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
 use crate::domain::ids::AuditRecordId;
 use crate::entropy;
-use crate::storage::{Mutation, Page};
+use crate::storage::Page;
+
+pub use crate::storage::Mutation;
 
 /// Most webservices that one forced deletion of a workspace takes along.
 const MOST_DELETED: u32 = 10_000;

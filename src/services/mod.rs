@@ -6,6 +6,7 @@ pub mod change_registry;
 pub mod client_secrets;
 pub mod issue_token;
 pub mod publish_keys;
+pub mod read_registry;
 pub mod registry_file;
 pub mod rotate_signing_keys;
 
@@ -142,6 +143,11 @@ impl Core {
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),
         }
+    }
+
+    /// A random UUID for something new.
+    pub fn new_uuid(&self) -> uuid::Uuid {
+        entropy::random_uuid(self.entropy.as_ref())
     }
 
     /// A context for a request that did not come over HTTP.

@@ -142,9 +142,9 @@ fn key_id(label: &[u8], key: &[u8; KEY_BYTES]) -> [u8; 8] {
     context.finish().as_ref().first_chunk::<8>().copied().unwrap_or_default()
 }
 
+// AES-256 takes exactly the 32 bytes that the type holds.
 #[allow(clippy::expect_used)]
 fn aead_key(bytes: &[u8; KEY_BYTES]) -> LessSafeKey {
-    // AES-256 takes exactly the 32 bytes that the type holds.
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).expect("32 bytes are an AES-256 key"))
 }
 

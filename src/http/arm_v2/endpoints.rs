@@ -3,22 +3,22 @@
 use actix_web::{HttpResponse, web::Payload};
 use serde_json::json;
 
+use super::views;
 use super::workspaces::page_of;
-use super::{PAGE, views};
 use crate::domain::resource::Scope;
 use crate::domain::webservice::{AuthMode, ComputeType, Webservice};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
-use crate::storage::{Mutation, Page};
+use crate::services::change_registry::Mutation;
 
 pub async fn get(call: Call) -> HttpResponse {
     let result = async {
         call.demand_api_version()?;
         let id = call.webservice()?;
         call.authorize(&Scope::from(&id)).await?;
-        let found = call.core.directory.webservice(&id.key()).await.map_err(Refusal::from)?;
+        let found = call.core.webservice(&id).await?;
         Ok(reply::ok(&views::endpoint(&found.ok_or(Refusal::NotFound)?.webservice, &[])))
     };
     call.reply(result.await)
@@ -29,13 +29,11 @@ pub async fn list(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.workspace()?;
         call.authorize(&Scope::from(&id)).await?;
-        let workspace = call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?;
+        let workspace = call.core.workspace(&id).await?;
         workspace.ok_or(Refusal::NotFound)?;
         let after = call.query("$skip").unwrap_or_default();
         let after = if after.is_empty() { call.query("$skipToken").unwrap_or_default() } else { after };
-        let page = Page { after: &after, limit: PAGE };
-        let found = call.core.store.webservices(&id.key(), page).await.map_err(Refusal::from)?;
-        let next = (found.len() == PAGE as usize).then(|| found.last()).flatten().map(|last| last.id.key());
+        let (found, next) = call.core.webservices(&id, &after).await?;
         Ok(page_of(&call, found.iter().map(|found| views::endpoint(found, &[])).collect(), next))
     };
     call.reply(result.await)
@@ -47,9 +45,9 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let id = call.webservice()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
         let body: views::EndpointBody = body::json(&call.request, payload).await?;
-        let workspace = call.core.store.workspace(&id.workspace().key()).await.map_err(Refusal::from)?;
+        let workspace = call.core.workspace(id.workspace()).await?;
         let workspace = workspace.ok_or(Refusal::NotFound)?;
-        let before = call.core.directory.webservice(&id.key()).await.map_err(Refusal::from)?;
+        let before = call.core.webservice(&id).await?;
         let (compute_type, auth_mode) = kinds(&body.properties)?;
         let now = call.core.clock.now();
         let after = Webservice {
@@ -99,7 +97,7 @@ pub async fn delete(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.webservice()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
-        let found = call.core.directory.webservice(&id.key()).await.map_err(Refusal::from)?;
+        let found = call.core.webservice(&id).await?;
         if found.is_none() {
             return Ok(reply::no_content());
         }

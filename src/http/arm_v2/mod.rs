@@ -4,6 +4,3 @@ pub mod endpoints;
 pub mod token;
 pub mod views;
 pub mod workspaces;
-
-/// Items on one page of a list.
-pub const PAGE: u32 = 200;

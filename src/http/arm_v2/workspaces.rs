@@ -3,21 +3,21 @@
 use actix_web::{HttpResponse, web::Payload};
 use serde_json::json;
 
-use super::{PAGE, views};
+use super::views;
 use crate::domain::resource::Scope;
 use crate::domain::workspace::Workspace;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
-use crate::storage::{Mutation, Page};
+use crate::services::change_registry::Mutation;
 
 pub async fn get(call: Call) -> HttpResponse {
     let result = async {
         call.demand_api_version()?;
         let id = call.workspace()?;
         call.authorize(&Scope::from(&id)).await?;
-        let found = call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?;
+        let found = call.core.workspace(&id).await?;
         Ok(reply::ok(&views::workspace(&found.ok_or(Refusal::NotFound)?)))
     };
     call.reply(result.await)
@@ -35,9 +35,7 @@ pub async fn list(call: Call) -> HttpResponse {
             .map_err(|error| Problem::Parameter { name: "path", what: error.to_string() })?;
         call.authorize(&scope).await?;
         let after = call.query("$skipToken").unwrap_or_default();
-        let page = Page { after: &after, limit: PAGE };
-        let found = call.core.store.workspaces(scope.key(), page).await.map_err(Refusal::from)?;
-        let next = (found.len() == PAGE as usize).then(|| found.last()).flatten().map(|last| last.id.key());
+        let (found, next) = call.core.workspaces(&scope, &after).await?;
         Ok(page_of(&call, found.iter().map(views::workspace).collect(), next))
     };
     call.reply(result.await)
@@ -49,7 +47,7 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let id = call.workspace()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
         let body: views::WorkspaceBody = body::json(&call.request, payload).await?;
-        let before = call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?;
+        let before = call.core.workspace(&id).await?;
         let now = call.core.clock.now();
         let after = Workspace {
             // Registered once, the spelling stays.
@@ -72,7 +70,7 @@ pub async fn delete(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let id = call.workspace()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
-        if call.core.store.workspace(&id.key()).await.map_err(Refusal::from)?.is_none() {
+        if call.core.workspace(&id).await?.is_none() {
             // ARM's answer to deleting what is not there.
             return Ok(reply::no_content());
         }

@@ -6,12 +6,14 @@ use serde_json::{Value, json};
 
 use super::scope;
 use crate::domain::ids::{ObjectId, RoleAssignmentId, RoleDefinitionId};
+use crate::domain::resource::Scope;
 use crate::domain::role::RoleAssignment;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
-use crate::storage::Mutation;
+use crate::services::authenticate::Authenticated;
+use crate::services::change_registry::Mutation;
 
 #[derive(Deserialize)]
 struct Body {
@@ -32,14 +34,8 @@ pub async fn list(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let scope = scope(&call)?;
         let caller = call.authorize(&scope).await?;
-        let found = call.core.store.assignments(&scope).await.map_err(Refusal::from)?;
-        // Assignments at the root of other tenants are none of this caller's business.
-        let mut value = Vec::with_capacity(found.len());
-        for assignment in &found {
-            if scope.subscription().is_some() || same_tenant(&call, assignment.object_id, &caller).await? {
-                value.push(view(assignment));
-            }
-        }
+        let found = call.core.assignments(&caller, &scope).await?;
+        let value: Vec<Value> = found.iter().map(view).collect();
         Ok(reply::ok(&json!({ "value": value })))
     };
     call.reply(result.await)
@@ -49,10 +45,9 @@ pub async fn get(call: Call) -> HttpResponse {
     let result = async {
         call.demand_api_version()?;
         let scope = scope(&call)?;
-        call.authorize(&scope).await?;
-        let found = call.core.store.assignment(id(&call)?).await.map_err(Refusal::from)?;
-        let found = found.filter(|found| found.scope == scope).ok_or(Refusal::NotFound)?;
-        Ok(reply::ok(&view(&found)))
+        let caller = call.authorize(&scope).await?;
+        let found = find(&call, &scope, &caller).await?;
+        Ok(reply::ok(&view(&found.ok_or(Refusal::NotFound)?)))
     };
     call.reply(result.await)
 }
@@ -70,13 +65,13 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
                 what: "no such role".to_owned(),
             });
         }
-        if !same_tenant(&call, body.properties.principal_id, &caller).await? {
+        if call.core.principal(&caller, body.properties.principal_id).await?.is_none() {
             let what = "no such principal in this tenant".to_owned();
             return Err(Problem::Parameter { name: "properties.principalId", what });
         }
         let assignment =
             RoleAssignment { id: id(&call)?, object_id: body.properties.principal_id, role_id, scope };
-        match call.core.store.assignment(assignment.id).await.map_err(Refusal::from)? {
+        match call.core.assignment(assignment.id).await? {
             Some(before) if before == assignment => return Ok(reply::ok(&view(&before))),
             Some(_) => {
                 return Err(
@@ -96,27 +91,22 @@ pub async fn delete(call: Call) -> HttpResponse {
         call.demand_api_version()?;
         let scope = scope(&call)?;
         let caller = call.authorize(&scope).await?;
-        let id = id(&call)?;
-        let found = call.core.store.assignment(id).await.map_err(Refusal::from)?;
-        let Some(found) = found.filter(|found| found.scope == scope) else {
+        let Some(found) = find(&call, &scope, &caller).await? else {
             return Ok(reply::no_content());
         };
-        call.core.change(&caller, &[Mutation::DeleteAssignment(id)], &call.context).await?;
+        call.core.change(&caller, &[Mutation::DeleteAssignment(found.id)], &call.context).await?;
         Ok(reply::ok(&view(&found)))
     };
     call.reply(result.await)
 }
 
-async fn same_tenant(
-    call: &Call,
-    object_id: ObjectId,
-    caller: &crate::services::authenticate::Authenticated,
-) -> Result<bool, Problem> {
-    let Some(client_id) = call.core.store.client_of(object_id).await.map_err(Refusal::from)? else {
-        return Ok(false);
-    };
-    let facts = call.core.directory.principal(client_id).await.map_err(Refusal::from)?;
-    Ok(facts.is_some_and(|facts| facts.principal.tenant_id == caller.facts.principal.tenant_id))
+/// The assignment in the path, if it is at this scope and of the caller's tenant: the root is every tenant's.
+async fn find(call: &Call, scope: &Scope, caller: &Authenticated) -> Result<Option<RoleAssignment>, Problem> {
+    let found = call.core.assignment(id(call)?).await?;
+    match found.filter(|found| found.scope == *scope) {
+        Some(found) if call.core.principal(caller, found.object_id).await?.is_some() => Ok(Some(found)),
+        _ => Ok(None),
+    }
 }
 
 fn id(call: &Call) -> Result<RoleAssignmentId, Problem> {

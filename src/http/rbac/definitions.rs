@@ -13,7 +13,7 @@ use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
-use crate::storage::Mutation;
+use crate::services::change_registry::Mutation;
 
 #[derive(Deserialize)]
 struct Body {

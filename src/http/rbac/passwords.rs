@@ -10,7 +10,7 @@ use crate::domain::ids::CredentialId;
 use crate::http::call::Call;
 use crate::http::{body, reply};
 use crate::services::Refusal;
-use crate::storage::Mutation;
+use crate::services::change_registry::Mutation;
 
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]

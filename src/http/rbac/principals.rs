@@ -9,15 +9,12 @@ use serde_json::{Value, json};
 use crate::domain::ids::{ClientId, ObjectId};
 use crate::domain::principal::{ClientSecret, ServicePrincipal};
 use crate::domain::resource::Scope;
-use crate::entropy;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
 use crate::services::authenticate::Authenticated;
-use crate::storage::{Mutation, Page, PrincipalFacts};
-
-const PAGE: u32 = 200;
+use crate::services::change_registry::Mutation;
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -38,15 +35,11 @@ pub async fn list(call: Call) -> HttpResponse {
     let result = async {
         let caller = call.authorize(&Scope::root()).await?;
         let after = call.query("$skiptoken").unwrap_or_default();
-        let page = Page { after: &after, limit: PAGE };
-        let tenant = caller.facts.principal.tenant_id;
-        let found = call.core.store.principals(tenant, page).await.map_err(Refusal::from)?;
+        let (found, next) = call.core.principals(&caller, &after).await?;
         let mut answer = json!({ "value": found.iter().map(|found| view(found, &[])).collect::<Vec<_>>() });
-        if let (true, Some(last), Some(members)) =
-            (found.len() == PAGE as usize, found.last(), answer.as_object_mut())
-        {
+        if let (Some(next), Some(members)) = (next, answer.as_object_mut()) {
             let issuer = &call.core.settings.policy.issuer;
-            let link = format!("{issuer}/v1.0/servicePrincipals?$skiptoken={}", last.object_id);
+            let link = format!("{issuer}/v1.0/servicePrincipals?$skiptoken={next}");
             members.insert("@odata.nextLink".to_owned(), json!(link));
         }
         Ok(reply::ok(&answer))
@@ -66,7 +59,7 @@ pub async fn create(call: Call, payload: Payload) -> HttpResponse {
     let result = async {
         let caller = call.authorize(&Scope::root()).await?;
         let body: CreateBody = body::json(&call.request, payload).await?;
-        let random = || entropy::random_uuid(call.core.entropy.as_ref());
+        let random = || call.core.new_uuid();
         let principal = ServicePrincipal {
             object_id: ObjectId::from_uuid(random()),
             client_id: body.app_id.unwrap_or_else(|| ClientId::from_uuid(random())),
@@ -107,15 +100,15 @@ pub async fn delete(call: Call) -> HttpResponse {
     call.reply(result.await)
 }
 
+/// A principal with its credentials and roles.
+type PrincipalInPath = Arc<crate::services::read_registry::PrincipalFacts>;
+
 /// Checks the caller, then finds the principal whose object id stands in the path, in the caller's tenant.
-pub async fn find(call: &Call) -> Result<(Authenticated, Arc<PrincipalFacts>), Problem> {
+pub async fn find(call: &Call) -> Result<(Authenticated, PrincipalInPath), Problem> {
     let caller = call.authorize(&Scope::root()).await?;
     let object_id = ObjectId::parse(call.segment("id"))
         .map_err(|error| Problem::Parameter { name: "id", what: error.to_string() })?;
-    let client_id =
-        call.core.store.client_of(object_id).await.map_err(Refusal::from)?.ok_or(Refusal::NotFound)?;
-    let found = call.core.directory.principal(client_id).await.map_err(Refusal::from)?;
-    let found = found.filter(|found| found.principal.tenant_id == caller.facts.principal.tenant_id);
+    let found = call.core.principal(&caller, object_id).await?;
     Ok((caller, found.ok_or(Refusal::NotFound)?))
 }
 

@@ -1,0 +1,28 @@
+//! The service over HTTPS, started as production starts it: real listeners, real database, real certificates. Only the
+//! clock and the randomness are the test's own, so that times and snapshots are exact.
+//!
+//! A file a topic. `helpers.rs` holds the service under test and one verb for each endpoint, `registry.toml` what is
+//! registered at the start. To add a case: a function in its topic's file; it says who asks, and looks at the status,
+//! the body, the headers and the audit rows.
+
+// A test has no caller to hand an error to.
+#![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
+
+mod bad_input;
+mod claims;
+mod concurrency;
+mod credentials;
+mod helpers;
+mod hostile;
+mod metadata;
+mod ops;
+mod principals;
+mod raw;
+mod refusals;
+mod registry;
+mod request_ids;
+mod roles;
+mod routes;
+mod signing_keys;
+mod tenants;
+mod tokens;
