@@ -1,8 +1,8 @@
 //! `wsts apply`: makes the registry equal to a file.
 
-use std::fs::OpenOptions;
+use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
-use std::os::unix::fs::OpenOptionsExt as _;
+use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
@@ -25,7 +25,7 @@ pub struct Args {
     /// Also remove what the file does not name
     #[arg(long)]
     prune: bool,
-    /// Write new client secrets to this file (one JSON object a line, mode 0600) instead of showing them
+    /// Append new client secrets to this file (one JSON object a line, mode 0600) instead of showing them
     #[arg(long)]
     secrets_to: Option<PathBuf>,
 }
@@ -53,7 +53,7 @@ pub fn run(args: &Args) -> Outcome {
             println!("writing {changes} changes in one transaction …");
         }
         // Opened first: a secret that can't be kept must not be made.
-        let mut out = args.secrets_to.as_deref().map(private_file).transpose()?;
+        let mut out = args.secrets_to.as_deref().map(secrets_file).transpose()?;
         let secrets = core.apply(difference, &core.local_context()).await?;
         show(&secrets, out.as_mut())?;
         println!("{changes} changes applied in {:.1} s", started.elapsed().as_secs_f64());
@@ -111,13 +111,22 @@ fn show(secrets: &[ShownSecret], out: Option<&mut std::fs::File>) -> Result<(), 
     Ok(())
 }
 
-/// Creates a file that only its owner may read.
+/// A file that only its owner may read, emptied if it was there.
 pub fn private_file(path: &Path) -> Result<std::fs::File, Failure> {
-    OpenOptions::new()
-        .write(true)
-        .create(true)
-        .truncate(true)
-        .mode(0o600)
-        .open(path)
-        .map_err(|error| Failure(format!("{}: {error}", path.display())))
+    open_private(OpenOptions::new().write(true).truncate(true), path)
+}
+
+/// The same, keeping what is in it: an earlier secret is shown nowhere else.
+fn secrets_file(path: &Path) -> Result<std::fs::File, Failure> {
+    open_private(OpenOptions::new().append(true), path)
+}
+
+fn open_private(options: &mut OpenOptions, path: &Path) -> Result<std::fs::File, Failure> {
+    let named = |error: std::io::Error| Failure(format!("{}: {error}", path.display()));
+    let file = options.create(true).mode(0o600).open(path).map_err(named)?;
+    // The mode above is for a new file only. A pipe or a device keeps its own.
+    if file.metadata().map_err(named)?.is_file() {
+        file.set_permissions(Permissions::from_mode(0o600)).map_err(named)?;
+    }
+    Ok(file)
 }

@@ -1,6 +1,7 @@
 //! What an audit record says. It never holds a token, a secret or a key.
 
 use std::net::IpAddr;
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
@@ -117,7 +118,8 @@ pub struct TokenFacts {
 pub struct RequestFacts {
     /// `oauth`, `v1`, `v2`, `api` or `command_line`.
     pub endpoint: &'static str,
-    pub region: String,
+    /// Shared by every record of the process.
+    pub region: Arc<str>,
     pub address: Option<IpAddr>,
     pub request_id: String,
     pub trace_id: Option<String>,

@@ -1,13 +1,14 @@
 //! Region names: a closed set in practice, so they may be metric labels.
 
 use std::fmt;
+use std::sync::Arc;
 
 use serde::{Deserialize, Serialize};
 
 /// Name of a region: `[a-z0-9-]`, 1 to 32 characters, such as `westeurope`.
 #[derive(Debug, Clone, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
 #[serde(transparent)]
-pub struct Region(String);
+pub struct Region(Arc<str>);
 
 /// The text is outside the rule for region names.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -20,7 +21,12 @@ impl Region {
         let name = text.to_ascii_lowercase();
         let lawful = (1..=32).contains(&name.len())
             && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-');
-        if lawful { Ok(Self(name)) } else { Err(NotARegion(text.chars().take(64).collect())) }
+        if lawful { Ok(Self(name.into())) } else { Err(NotARegion(text.chars().take(64).collect())) }
+    }
+
+    /// The name, shared and not copied.
+    pub fn shared(&self) -> Arc<str> {
+        Arc::clone(&self.0)
     }
 
     pub fn as_str(&self) -> &str {

@@ -45,9 +45,19 @@ impl FromRequest for Call {
 impl Call {
     /// The bearer token, if one was sent.
     pub fn bearer(&self) -> Option<&str> {
-        let value = self.request.headers().get(AUTHORIZATION)?.to_str().ok()?;
-        let (scheme, token) = value.split_once(' ')?;
+        let (scheme, token) = self.authorization()?.split_once(' ')?;
         scheme.eq_ignore_ascii_case("bearer").then_some(token.trim())
+    }
+
+    /// `Authorization` as it was sent. Empty when it is no text or comes twice: a proxy in front may have judged the
+    /// other one.
+    pub fn authorization(&self) -> Option<&str> {
+        let mut values = self.request.headers().get_all(AUTHORIZATION);
+        let first = values.next()?;
+        match values.next() {
+            None => Some(first.to_str().unwrap_or_default()),
+            Some(_) => Some(""),
+        }
     }
 
     /// Proves the caller and checks what the route demands at this scope.

@@ -138,7 +138,7 @@ impl Core {
     pub fn request_facts(&self, context: &RequestContext) -> RequestFacts {
         RequestFacts {
             endpoint: context.endpoint.as_str(),
-            region: self.settings.policy.region.to_string(),
+            region: self.settings.policy.region.shared(),
             address: context.address,
             request_id: context.request_id.clone(),
             trace_id: context.trace_id.clone(),

@@ -193,15 +193,6 @@ pub struct Started {
     thread: JoinHandle<()>,
 }
 
-impl Started {
-    /// For starts that a test expects to fail.
-    pub fn stop(self) {
-        let (_, _, _, stopper, handle) = self.parts;
-        handle.spawn(async move { stopper.stop(false).await });
-        self.thread.join().unwrap();
-    }
-}
-
 /// A running service with the demo registry. Stops when dropped.
 pub struct TestApp {
     pub deployment: Deployment,
@@ -314,13 +305,21 @@ impl TestApp {
         }
     }
 
-    /// Runs something on the service's own runtime.
-    pub fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+    /// Starts something on the service's own runtime; the channel gives what it ends with.
+    pub fn spawn<T: Send + 'static>(
+        &self,
+        future: impl Future<Output = T> + Send + 'static,
+    ) -> mpsc::Receiver<T> {
         let (tell, told) = mpsc::channel();
         self.handle.spawn(async move {
             let _ = tell.send(future.await);
         });
-        told.recv().unwrap()
+        told
+    }
+
+    /// Runs something on the service's own runtime.
+    pub fn block_on<T: Send + 'static>(&self, future: impl Future<Output = T> + Send + 'static) -> T {
+        self.spawn(future).recv().unwrap()
     }
 
     /// Applies a registry file, as `wsts apply` does.

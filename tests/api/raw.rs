@@ -36,6 +36,11 @@ impl Connection {
         let _ = self.0.flush();
     }
 
+    fn close_writing(&mut self) {
+        self.0.conn.send_close_notify();
+        let _ = self.0.flush();
+    }
+
     /// Reads one answer; `None` when the peer hung up without one.
     pub fn read(&mut self) -> Option<Answer> {
         let mut bytes = Vec::new();
@@ -58,6 +63,14 @@ impl Connection {
 pub fn send(app: &TestApp, request: &[u8]) -> Option<Answer> {
     let mut connection = Connection::open(app);
     connection.write(request);
+    connection.read()
+}
+
+/// One request, after which this side says that nothing more will come: a peer that waits for more gives up.
+pub fn send_and_close(app: &TestApp, request: &[u8]) -> Option<Answer> {
+    let mut connection = Connection::open(app);
+    connection.write(request);
+    connection.close_writing();
     connection.read()
 }
 

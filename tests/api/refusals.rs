@@ -32,7 +32,8 @@ fn a_stranger_can_not_tell_an_existing_webservice_from_none_in_any_dialect() {
     let app = TestApp::start();
     let token = app.management_token(&STRANGER);
     let api = app.api(&STRANGER);
-    let ask: [(&str, &dyn Fn(&str) -> Answer); 4] = [
+    type Ask<'a> = &'a dyn Fn(&str) -> Answer;
+    let ask: [(&str, Ask<'_>); 4] = [
         ("oauth", &|name| app.token_as(&STRANGER, name)),
         ("v1", &|name| app.v1_token(&token, name)),
         ("v2", &|name| app.v2_token(&token, name)),

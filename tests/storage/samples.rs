@@ -193,7 +193,7 @@ pub fn record(n: i64) -> AuditRecord {
         detail: Some(format!("detail {n}")),
         request: RequestFacts {
             endpoint: "v2",
-            region: "westeurope".to_owned(),
+            region: "westeurope".into(),
             address: Some([192, 0, 2, 1].into()),
             request_id: format!("request {n}"),
             trace_id: Some("4bf92f3577b34da6a3ce929d0e0e4736".to_owned()),

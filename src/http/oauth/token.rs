@@ -1,6 +1,5 @@
 //! `POST /{tenant}/oauth2/v2.0/token` and `/oauth2/token` (RFC 6749, section 4.4).
 
-use actix_web::http::header::AUTHORIZATION;
 use actix_web::{HttpResponse, web::Payload};
 use serde::Serialize;
 
@@ -39,9 +38,7 @@ async fn issue(call: &Call, payload: Payload) -> Result<HttpResponse, Problem> {
         Some(_) => return Err(Problem::UnsupportedGrantType),
     }
     let tenant = tenant(call)?;
-    let authorization =
-        call.request.headers().get(AUTHORIZATION).map(|value| value.to_str().unwrap_or_default());
-    let (client_id, secret) = form.client(authorization)?;
+    let (client_id, secret) = form.client(call.authorization())?;
     let settings = &call.core.settings;
     let request = TokenRequest {
         credentials: Credentials::ClientSecret { tenant, client_id: &client_id, secret: &secret },

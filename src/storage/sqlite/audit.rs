@@ -3,14 +3,14 @@
 use std::sync::{Arc, OnceLock};
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{AssertSqlSafe, QueryBuilder, Sqlite, query::Query};
+use sqlx::{Arguments as _, AssertSqlSafe, Encode, QueryBuilder, Sqlite, Type};
 use uuid::Uuid;
 
 use super::codec::{Columns as _, micros, unavailable};
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
 use crate::domain::resource::WebserviceId;
 use crate::entropy::time_ordered_uuid;
-use crate::storage::Result;
+use crate::storage::{Result, StorageError};
 
 /// Rows in the largest statement. SQLite takes 32,766 parameters; beyond this size nothing is gained.
 pub const ROWS_PER_STATEMENT: usize = 64;
@@ -53,10 +53,11 @@ pub async fn append(pool: &SqlitePool, records: &[AuditRecord]) -> Result<()> {
 /// Inserts within the caller's transaction, if there is one.
 pub async fn insert(connection: &mut SqliteConnection, records: &[AuditRecord]) -> Result<()> {
     for chunk in records.chunks(ROWS_PER_STATEMENT) {
-        let mut query = sqlx::query(AssertSqlSafe(statement(chunk.len())));
+        let mut row = RowWriter::new(chunk.len());
         for record in chunk {
-            query = bind(query, record);
+            row.write(record)?;
         }
+        let query = sqlx::query_with(AssertSqlSafe(statement(chunk.len())), row.arguments);
         query.execute(&mut *connection).await.map_err(unavailable)?;
     }
     Ok(())
@@ -84,33 +85,65 @@ fn statement(rows: usize) -> Arc<str> {
     statements.get(rows).map_or_else(|| Arc::from(""), Arc::clone)
 }
 
-fn bind<'q>(
-    query: Query<'q, Sqlite, SqliteArguments>,
-    record: &AuditRecord,
-) -> Query<'q, Sqlite, SqliteArguments> {
-    let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
-    query
-        .bind(record.id.uuid())
-        .bind(micros(record.occurred_at))
-        .bind(record.event.as_str())
-        .bind(record.outcome.as_str())
-        .bind(record.reason)
-        .bind(actor.object_id.map(|id| id.uuid()))
-        .bind(actor.client_id.map(|id| id.uuid()))
-        .bind(actor.tenant_id.map(|id| id.uuid()))
-        .bind(actor.credential_id.map(|id| id.uuid()))
-        .bind(actor.method)
-        .bind(record.resource.as_deref())
-        .bind(token.map(|token| token.token_id.as_str()))
-        .bind(token.map(|token| token.kid.as_str()))
-        .bind(token.map(|token| micros(token.expires_at)))
-        .bind(record.detail.as_deref())
-        .bind(request.endpoint)
-        .bind(request.region.as_str())
-        .bind(request.address.map(|address| address.to_string()))
-        .bind(request.request_id.as_str())
-        .bind(request.trace_id.as_deref())
-        .bind(record.latency_micros)
+/// Writes rows into a statement's arguments. Words that come again in a batch (events, regions, kids, often the
+/// resource) are made once: the driver would otherwise copy each of them twice for every row.
+struct RowWriter {
+    arguments: SqliteArguments,
+    words: Vec<Arc<str>>,
+}
+
+/// Distinct words that are looked through before a text is simply copied.
+const WORDS: usize = 24;
+
+impl RowWriter {
+    fn new(rows: usize) -> Self {
+        let mut arguments = SqliteArguments::default();
+        arguments.reserve(rows * COLUMNS.len(), 0);
+        Self { arguments, words: Vec::with_capacity(WORDS) }
+    }
+
+    /// In the order of [`COLUMNS`].
+    fn write(&mut self, record: &AuditRecord) -> Result<()> {
+        let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
+        self.value(record.id.uuid())?;
+        self.value(micros(record.occurred_at))?;
+        self.word(Some(record.event.as_str()))?;
+        self.word(Some(record.outcome.as_str()))?;
+        self.word(record.reason)?;
+        self.value(actor.object_id.map(|id| id.uuid()))?;
+        self.value(actor.client_id.map(|id| id.uuid()))?;
+        self.value(actor.tenant_id.map(|id| id.uuid()))?;
+        self.value(actor.credential_id.map(|id| id.uuid()))?;
+        self.word(actor.method)?;
+        self.word(record.resource.as_deref())?;
+        self.value(token.map(|token| token.token_id.as_str()))?;
+        self.word(token.map(|token| token.kid.as_str()))?;
+        self.value(token.map(|token| micros(token.expires_at)))?;
+        self.value(record.detail.as_deref())?;
+        self.word(Some(request.endpoint))?;
+        self.word(Some(&request.region))?;
+        self.word(request.address.map(|address| address.to_string()).as_deref())?;
+        self.value(request.request_id.as_str())?;
+        self.value(request.trace_id.as_deref())?;
+        self.value(record.latency_micros)
+    }
+
+    fn value<'t>(&mut self, value: impl Encode<'t, Sqlite> + Type<Sqlite>) -> Result<()> {
+        self.arguments.add(value).map_err(|error| StorageError::Unavailable(error.to_string()))
+    }
+
+    fn word(&mut self, text: Option<&str>) -> Result<()> {
+        let Some(text) = text else { return self.value(None::<i64>) };
+        if let Some(known) = self.words.iter().find(|word| &***word == text) {
+            let known = Arc::clone(known);
+            return self.value(known);
+        }
+        let word: Arc<str> = Arc::from(text);
+        if self.words.len() < WORDS {
+            self.words.push(Arc::clone(&word));
+        }
+        self.value(word)
+    }
 }
 
 pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {

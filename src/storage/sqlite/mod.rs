@@ -63,6 +63,10 @@ impl SqliteStore {
             // FULL: a commit has reached the disk when it returns. Record before release rests on it.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // Twice the default: a batch of records is a few pages, and each page of a commit is two writes.
+            .page_size(8192)
+            // 32 MiB of log between two checkpoints: a page that many commits touch is copied back once.
+            .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(BUSY_TIMEOUT)
             // One statement for each size of an audit batch is kept prepared, besides the others.
             .statement_cache_capacity(audit::ROWS_PER_STATEMENT + 64);

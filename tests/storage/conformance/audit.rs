@@ -36,7 +36,7 @@ fn entry(record: &AuditRecord) -> AuditEntry {
         expires_at: token.map(|token| token.expires_at),
         detail: record.detail.clone(),
         endpoint: request.endpoint.to_owned(),
-        region: request.region.clone(),
+        region: request.region.to_string(),
         address: request.address.map(|address| address.to_string()),
         request_id: request.request_id.clone(),
         trace_id: request.trace_id.clone(),

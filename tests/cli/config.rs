@@ -1,0 +1,72 @@
+//! `wsts config check`: what is wrong, by the name of the key, before anything starts.
+
+use crate::helpers::*;
+
+/// Checks the demo's configuration with a replacement made in it.
+#[track_caller]
+fn refused(place: &Place, from: &str, to: &str, words: &str) {
+    let text = place.read("wsts-data/wsts.toml");
+    assert!(text.contains(from), "{text}");
+    place.write("altered.toml", &text.replacen(from, to, 1));
+    let ended = place.run(&["config", "check", "--config", "altered.toml"]).expect(1);
+    assert!(ended.err.contains(words), "{words}: {}", ended.err);
+}
+
+#[test]
+fn a_good_configuration_is_good() {
+    let place = Place::with_demo();
+    let ended = place.over_demo(&["config", "check"]).expect(0);
+    assert_eq!(ended.out, "wsts-data/wsts.toml: good\n");
+}
+
+#[test]
+fn what_can_not_be_is_refused_by_name() {
+    let place = Place::with_demo();
+    refused(&place, "[server]", "[server]\nlisten_on = 1", "listen_on");
+    refused(&place, "[ops]", "[opps]\nx = 1\n[ops]", "opps");
+    let tokens = |line: &str| format!("[tokens]\n{line}\n[ops]");
+    refused(&place, "[ops]", &tokens("default_lifetime_seconds = 60"), "900 to 43200");
+    refused(&place, "[ops]", &tokens("default_lifetime_seconds = 43201"), "900 to 43200");
+    refused(&place, "[ops]", "[keys]\nwindow_seconds = 3600\n[ops]", "keys.window_seconds must be at least");
+    refused(&place, "[ops]", "[keys]\nlead_seconds = 10\n[ops]", "keys.lead_seconds must be at least");
+    refused(&place, "[ops]", "[keys]\njwks_max_age_seconds = 7200\n[ops]", "jwks_max_age_seconds");
+    refused(&place, "[ops]", "[keys]\nalgorithm = \"HS256\"\n[ops]", "HS256");
+    refused(&place, "issuer = \"https://localhost", "issuer = \"https://localhost/path", "server.issuer");
+    refused(&place, "name = \"local\"", "name = \"two words\"", "two words");
+}
+
+#[test]
+fn plain_http_is_for_loopback_only() {
+    let place = Place::with_demo();
+    let text = place.read("wsts-data/wsts.toml");
+    let tls = &text[text.find("[server.tls]").unwrap()..text.find("[ops]").unwrap()];
+    let plain = text.replace(tls, "");
+    place.write("plain.toml", &plain);
+    place.run(&["config", "check", "--config", "plain.toml"]).expect(0);
+    for listen in ["0.0.0.0", "192.0.2.1"] {
+        place.write("plain.toml", &plain.replacen("127.0.0.1", listen, 1));
+        let ended = place.run(&["config", "check", "--config", "plain.toml"]).expect(1);
+        assert!(ended.err.contains("plain HTTP is served on a loopback address only"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_missing_file_or_secret_is_named_with_what_to_do() {
+    let place = Place::with_demo();
+    let ended = place.run(&["config", "check", "--config", "none.toml"]).expect(1);
+    assert!(ended.err.contains("none.toml") && ended.err.contains("--config"), "{}", ended.err);
+    std::fs::remove_file(place.path("wsts-data/pepper")).unwrap();
+    let ended = place.over_demo(&["config", "check"]).expect(1);
+    assert!(ended.err.contains("secrets.pepper_file"), "{}", ended.err);
+}
+
+#[test]
+fn the_environment_goes_over_the_file() {
+    let place = Place::with_demo();
+    let mut command = place.command(&["config", "check", "--config", "wsts-data/wsts.toml"]);
+    let ended: Ended = command.env("WSTS_TOKENS__DEFAULT_LIFETIME_SECONDS", "60").output().unwrap().into();
+    assert!(ended.expect(1).err.contains("900 to 43200"));
+    let mut command = place.command(&["config", "check", "--config", "wsts-data/wsts.toml"]);
+    let ended: Ended = command.env("WSTS_SERVER__LISTNE", "127.0.0.1:1").output().unwrap().into();
+    assert!(ended.expect(1).err.to_lowercase().contains("listne"));
+}

@@ -1,0 +1,49 @@
+//! `wsts quickstart`: from nothing to a verified token, and the same again over what is there.
+
+use crate::helpers::*;
+
+#[test]
+fn from_nothing_to_a_verified_token_and_again_without_making_anything_anew() {
+    let place = Place::new();
+    let first = place.quickstart().expect(0);
+    assert!(first.out.contains("\nverified    against https://localhost:"), "{}", first.out);
+    assert!(first.out.contains("+ webservice"), "{}", first.out);
+    let secret = place.read(&format!("wsts-data/{READER}.secret"));
+    assert!(secret.starts_with("wsts_") && !first.out.contains(&secret), "a secret on the screen");
+    let kept = ["kek", "pepper", "server.pem", "server.key", "ca.pem"].map(str::to_owned);
+    let secrets = [READER, STRANGER].map(|id| format!("{id}.secret"));
+    let files: Vec<String> =
+        kept.into_iter().chain(secrets).map(|name| format!("wsts-data/{name}")).collect();
+    let before: Vec<String> = files.iter().map(|name| place.read(name)).collect();
+    let tokens = |place: &Place| place.audit().iter().filter(|row| row["outcome"] == "issued").count();
+    assert_eq!(tokens(&place), 2);
+
+    let second = place.quickstart().expect(0);
+    assert!(!second.out.contains("\n+ ") && !second.out.contains("\n~ "), "{}", second.out);
+    let after: Vec<String> = files.iter().map(|name| place.read(name)).collect();
+    assert_eq!(before, after);
+    assert_eq!(tokens(&place), 4, "the first run's records are there too");
+    let keys = place.audit().iter().filter(|row| row["event"] == "signing_key").count();
+    let listed = place.over_demo(&["keys", "list"]).expect(0);
+    assert_eq!(listed.out.matches("ES256").count(), keys, "no key at the second start");
+}
+
+#[test]
+fn what_is_secret_is_readable_by_its_owner_only() {
+    let place = Place::with_demo();
+    for name in ["kek", "pepper", "server.key", &format!("{READER}.secret")] {
+        let path = place.path("wsts-data").join(name);
+        assert_eq!(mode(&path), 0o600, "{name}");
+    }
+    assert_eq!(mode(&place.path("wsts-data")), 0o700);
+    assert!(std::fs::read_dir(place.path("home")).unwrap().next().is_none(), "nothing in the home folder");
+}
+
+#[test]
+fn a_taken_port_is_named_and_nothing_is_registered() {
+    let place = Place::new();
+    let _taken = std::net::TcpListener::bind(("127.0.0.1", place.port)).unwrap();
+    let ended = place.quickstart().expect(1);
+    assert!(ended.err.contains(&format!("can't listen on 127.0.0.1:{}", place.port)), "{}", ended.err);
+    assert!(!place.path("wsts-data/wsts.db").exists());
+}
