@@ -5,6 +5,7 @@ use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix_web::dev::{Server, ServerHandle};
+use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use arc_swap::ArcSwap;
@@ -155,7 +156,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         let around = data.clone();
         App::new()
             .app_data(data.clone())
-            .wrap_fn(move |request, service| middleware::around(request, service, &around))
+            .wrap(from_fn(move |request, next| middleware::around(request, next, around.clone())))
             .configure(routes::configure)
     };
     let server = HttpServer::new(app)
@@ -224,6 +225,7 @@ impl Running {
         let [public, ops] = self.servers;
         let outcome = tokio::join!(public, ops);
         self.worker.abort();
+        self.core.store.close().await;
         outcome.0.and(outcome.1)
     }
 }

@@ -7,10 +7,13 @@ use tracing_subscriber::EnvFilter;
 
 use crate::config::{ConfigError, Log, LogFormat};
 
+/// actix logs each malformed request as an error of the service, which it is not.
+const QUIET: &str = "actix_http::h1::dispatcher=off";
+
 /// Installs the subscriber for the process.
 pub fn start(log: &Log) -> Result<(), ConfigError> {
-    let filter =
-        EnvFilter::try_new(&log.level).map_err(|error| ConfigError(format!("log.level: {error}")))?;
+    let filter = EnvFilter::try_new(format!("{},{QUIET}", log.level))
+        .map_err(|error| ConfigError(format!("log.level: {error}")))?;
     let text = match log.format {
         LogFormat::Text => true,
         LogFormat::Json => false,

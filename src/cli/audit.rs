@@ -56,6 +56,7 @@ enum Format {
 pub fn run(command: Command) -> Outcome {
     let Command::List(args) = command;
     let config = Config::load(&args.config.config)?;
+    super::demand_database(&config)?;
     with_core(&config, async |core| {
         let now = core.clock.now();
         let filter = AuditFilter {

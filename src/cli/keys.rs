@@ -45,6 +45,7 @@ pub fn run(command: Command) -> Outcome {
 
 fn list(args: &ConfigArg) -> Outcome {
     let config = Config::load(&args.config)?;
+    super::demand_database(&config)?;
     with_core(&config, async |core| {
         let now = core.clock.now();
         let mut table = Builder::default();

@@ -83,8 +83,12 @@ pub type Outcome = Result<ExitCode, Failure>;
 
 /// Runs the command line of the process.
 pub fn main() -> ExitCode {
-    forbid_core_dumps();
-    let outcome = match Cli::parse().command {
+    protect_process();
+    let command = Cli::parse().command;
+    if !matches!(command, Command::Serve(_) | Command::Quickstart(_)) {
+        end_with_the_pipe();
+    }
+    let outcome = match command {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Serve(args) => serve::run(&args),
         Command::Apply(args) => apply::run(&args),
@@ -109,6 +113,15 @@ fn check(args: &ConfigArg) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
+/// Refuses to read from a database that is not there, rather than to make an empty one.
+fn demand_database(config: &Config) -> Result<(), Failure> {
+    let file = &config.storage.sqlite_file;
+    if file.is_file() {
+        return Ok(());
+    }
+    Err(Failure(format!("there is no database at {}: check storage.sqlite_file", file.display())))
+}
+
 /// Runs a command over the configured database, without listeners.
 fn with_core<T>(
     config: &Config,
@@ -117,7 +130,9 @@ fn with_core<T>(
     telemetry::start(&Log { format: LogFormat::Text, level: "warn".to_owned() })?;
     runtime()?.block_on(async {
         let core = compose(config, Parts::default()).await?;
-        command(&core).await
+        let outcome = command(&core).await;
+        core.store.close().await;
+        outcome
     })
 }
 
@@ -126,11 +141,23 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Signing keys must not end up in a crash dump.
-fn forbid_core_dumps() {
+/// Signing keys must not end up in a crash dump, and no file that is made here is for others to read.
+fn protect_process() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live local, and setrlimit only reads it.
+    // SAFETY: the pointer is to a live local and setrlimit only reads it; umask takes a number and can't fail.
     #[allow(unsafe_code)]
-    // A refusal leaves the system's own limit, which is usually 0 as well.
-    let _ = unsafe { libc::setrlimit(libc::RLIMIT_CORE, &raw const none) };
+    unsafe {
+        // A refusal leaves the system's own limit, which is usually 0 as well.
+        let _ = libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
+        libc::umask(0o077);
+    }
+}
+
+/// `wsts audit list | head` ends quietly. A server must outlive the reader of its output, so it does not do this.
+fn end_with_the_pipe() {
+    // SAFETY: no handler is installed but the system's own default, before any thread is started.
+    #[allow(unsafe_code)]
+    unsafe {
+        libc::signal(libc::SIGPIPE, libc::SIG_DFL);
+    }
 }

@@ -42,6 +42,13 @@ pub struct Args {
     once: bool,
 }
 
+/// Prints a line; the demo goes on when nobody reads it any more.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        let _ = writeln!(std::io::stdout(), $($part)*);
+    }};
+}
+
 /// The registry of the demo; the file in the repository is the example to copy from.
 const REGISTRY: &str = include_str!("../../config/quickstart.toml");
 /// Certificates of the demo live this long.
@@ -164,7 +171,7 @@ fn time_of(seconds: i64) -> time::OffsetDateTime {
 async fn register(core: &Core, registry: &RegistryFile, folder: &Path) -> Result<(), Failure> {
     let difference = difference(core, registry, false).await?;
     for line in &difference.lines {
-        println!("{} {}", line.sign, line.text);
+        say!("{} {}", line.sign, line.text);
     }
     for secret in core.apply(difference, &core.local_context()).await? {
         let mut file = private_file(&folder.join(format!("{}.secret", secret.client_id)))?;
@@ -238,22 +245,22 @@ impl Demo {
         let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or_default().format("%F %T UTC");
         let (ca, secret) = (self.ca.display(), self.secret_file.display());
         let (base, client_id, webservice) = (&self.base, &self.client_id, &self.webservice);
-        println!("\ntoken       {}", verified.token.access_token);
-        println!("refresh_by  {} ({})", verified.token.refresh_by, at(verified.token.refresh_by));
-        println!("expires     {} ({})", verified.token.expires_at, at(verified.token.expires_at));
-        println!(
+        say!("\ntoken       {}", verified.token.access_token);
+        say!("refresh_by  {} ({})", verified.token.refresh_by, at(verified.token.refresh_by));
+        say!("expires     {} ({})", verified.token.expires_at, at(verified.token.expires_at));
+        say!(
             "took        {:.2} ms over HTTPS, its audit record on disk",
             verified.took.as_secs_f64() * 1000.0
         );
-        println!("verified    against {base}/.well-known/jwks.json, region {}", core.settings.policy.region);
-        println!("\nTry it from another terminal:\n");
-        println!(
+        say!("verified    against {base}/.well-known/jwks.json, region {}", core.settings.policy.region);
+        say!("\nTry it from another terminal:\n");
+        say!(
             "curl --cacert {ca} {base}/oauth2/token -d grant_type=client_credentials -d client_id={client_id} \
              --data-urlencode client_secret@{secret} -d resource={base}{webservice}"
         );
-        println!("curl --cacert {ca} {base}/.well-known/jwks.json");
-        println!("curl --cacert {ca} {base}/.well-known/openid-configuration");
-        println!("\nWho got what: wsts audit list --config {}", self.folder.join("wsts.toml").display());
+        say!("curl --cacert {ca} {base}/.well-known/jwks.json");
+        say!("curl --cacert {ca} {base}/.well-known/openid-configuration");
+        say!("\nWho got what: wsts audit list --config {}", self.folder.join("wsts.toml").display());
         if let Err(error) = std::io::stdout().flush() {
             tracing::warn!(error = %error, "standard output is gone");
         }

@@ -121,9 +121,27 @@ fn fetch(args: &Args, now: i64) -> Result<KeptToken, Failure> {
             ));
         }
     };
-    let agent = http_client::agent(args.ca.as_deref())?;
     let base = args.url.trim_end_matches('/');
+    demand_https(base)?;
+    let agent = http_client::agent(args.ca.as_deref())?;
     fetch_token(&agent, base, &args.client_id, &secret, &format!("{base}{}", args.webservice), now)
+}
+
+/// A secret goes over TLS, or stays on this machine.
+fn demand_https(base: &str) -> Result<(), Failure> {
+    let local = ["127.0.0.1", "localhost", "[::1]"];
+    let host = base.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
+    let is_local = |host: &str| {
+        local
+            .iter()
+            .any(|name| host.strip_prefix(name).is_some_and(|port| port.is_empty() || port.starts_with(':')))
+    };
+    match host {
+        Some(host) if !is_local(host) => {
+            Err(Failure(format!("{base}: a client secret is sent over https only")))
+        }
+        _ => Ok(()),
+    }
 }
 
 /// One client_credentials request.

@@ -54,6 +54,29 @@ async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
     Ok(whole.freeze())
 }
 
+/// What a refused body may still send before its stream is reset, in bytes.
+const DISCARDED: usize = 1024 * 1024;
+
+/// The whole body of a request that will be answered in any case; one that is too large is read on for a while, so
+/// that its sender sees the answer.
+pub async fn take_in(payload: actix_web::dev::Payload) -> Result<Bytes, Problem> {
+    let mut payload = payload;
+    let collecting = async {
+        let (mut whole, mut seen) = (BytesMut::new(), 0);
+        while let Some(chunk) = payload.next().await {
+            let chunk = chunk.map_err(|_| Problem::BodyBroken)?;
+            seen += chunk.len();
+            if seen <= MAX_BODY_BYTES {
+                whole.extend_from_slice(&chunk);
+            } else if seen > DISCARDED {
+                break;
+            }
+        }
+        if seen > MAX_BODY_BYTES { Err(Problem::BodyTooLarge) } else { Ok(whole.freeze()) }
+    };
+    tokio::time::timeout(DEADLINE, collecting).await.unwrap_or(Err(Problem::BodyTimeout))
+}
+
 /// Refuses a body that is not of this media type, or that is compressed.
 pub fn demand_media_type(request: &HttpRequest, expected: &'static str) -> Result<(), Problem> {
     let value = request.headers().get(CONTENT_TYPE).and_then(|value| value.to_str().ok()).unwrap_or_default();

@@ -4,13 +4,16 @@ use std::panic::AssertUnwindSafe;
 use std::time::Instant;
 
 use actix_web::body::MessageBody;
-use actix_web::dev::{Service, ServiceRequest, ServiceResponse};
+use actix_web::dev::{ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
+use actix_web::http::Version;
 use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::middleware::Next;
 use actix_web::web::Data;
 use actix_web::{Error, HttpMessage as _, HttpResponse};
 use futures_util::FutureExt as _;
 
+use super::body;
 use super::canonical_path::canonicalize;
 use super::problem::{Dialect, MAX_HEAD_BYTES, MAX_URI_BYTES, Occasion, Problem};
 use crate::services::{Core, Endpoint, RequestContext};
@@ -23,43 +26,35 @@ const TRACEPARENT: HeaderName = HeaderName::from_static("traceparent");
 const MAX_ID_CHARS: usize = 64;
 
 /// Runs a request through the rest of the service.
-pub fn around<S, B>(
+pub async fn around(
     mut request: ServiceRequest,
-    service: &S,
-    core: &Data<Core>,
-) -> impl Future<Output = Result<ServiceResponse, Error>> + use<S, B>
-where
-    S: Service<ServiceRequest, Response = ServiceResponse<B>, Error = Error>,
-    S::Future: 'static,
-    B: MessageBody + 'static,
-{
-    let core = core.clone();
+    next: Next<impl MessageBody + 'static>,
+    core: Data<Core>,
+) -> Result<ServiceResponse, Error> {
     let context = context(&request, &core);
     let (started, request_id, trace_id) =
         (context.started, context.request_id.clone(), context.trace_id.clone());
     let (dialect, method) = (dialect_of(request.path()), request.method().clone());
     core.metrics.http_requests_in_flight.inc();
-    // Counted down when the future ends or is dropped with its connection.
-    let in_flight = InFlight(core.clone());
-    let admitted = match check_limits(&request) {
-        Some(problem) => Err((request, problem)),
+    // Counted down when this future ends or is dropped with its connection.
+    let _in_flight = InFlight(core.clone());
+    let occasion = Occasion {
+        request_id: &request_id,
+        trace_id: trace_id.as_deref(),
+        now: core.clock.now(),
+        basic: false,
+    };
+    let refused = match check_limits(&request) {
+        Some(problem) => Some(problem),
+        None if request.version() == Version::HTTP_2 => take_body_in(&mut request).await.err(),
+        None => None,
+    };
+    let outcome = match refused {
+        Some(problem) => Ok(request.into_response(problem.response(dialect, &occasion))),
         None => {
             canonicalize(&mut request);
             request.extensions_mut().insert(context);
-            Ok(service.call(request))
-        }
-    };
-    async move {
-        let _in_flight = in_flight;
-        let occasion = Occasion {
-            request_id: &request_id,
-            trace_id: trace_id.as_deref(),
-            now: core.clock.now(),
-            basic: false,
-        };
-        let outcome = match admitted {
-            Err((request, problem)) => Ok(request.into_response(problem.response(dialect, &occasion))),
-            Ok(future) => match AssertUnwindSafe(future).catch_unwind().await {
+            match AssertUnwindSafe(next.call(request)).catch_unwind().await {
                 Ok(outcome) => outcome.map(ServiceResponse::map_into_boxed_body),
                 Err(_) => {
                     core.metrics.panics.inc();
@@ -67,18 +62,26 @@ where
                     let answer = with_request_id(Problem::Internal.response(dialect, &occasion), &request_id);
                     Err(InternalError::from_response("panic", answer).into())
                 }
-            },
-        };
-        outcome.map(|response| {
-            observe(&core, &response, &method, started, &request_id, trace_id.as_deref());
-            response.map_body(|head, body| {
-                if let Ok(value) = HeaderValue::from_str(&request_id) {
-                    head.headers_mut().insert(REQUEST_ID, value);
-                }
-                body
-            })
+            }
+        }
+    };
+    outcome.map(|response| {
+        observe(&core, &response, &method, started, &request_id, trace_id.as_deref());
+        response.map_body(|head, body| {
+            if let Ok(value) = HeaderValue::from_str(&request_id) {
+                head.headers_mut().insert(REQUEST_ID, value);
+            }
+            body
         })
-    }
+    })
+}
+
+/// Over HTTP/2 an answer given before the body was read resets the stream, and clients lose the answer. So the body
+/// comes in first; a handler then finds it in memory. HTTP/1.1 has no such trouble and reads when it needs to.
+async fn take_body_in(request: &mut ServiceRequest) -> Result<(), Problem> {
+    let bytes = body::take_in(request.take_payload()).await?;
+    request.set_payload(actix_web::dev::Payload::from(bytes));
+    Ok(())
 }
 
 fn with_request_id(mut answer: HttpResponse, request_id: &str) -> HttpResponse {
@@ -171,13 +174,41 @@ fn observe(
         .with_label_values(&[method, route, status.as_str()])
         .observe(elapsed.as_secs_f64());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
-    let (status, address) = (status.as_u16(), response.request().peer_addr().map(|peer| peer.ip()));
+    let status = status.as_u16();
+    let address = response.request().peer_addr().map(|peer| tracing::field::display(peer.ip()));
     // Issued tokens have their audit rows; a line for each is for those who look for something.
     if status >= 500 {
-        tracing::error!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request failed");
+        tracing::error!(
+            request.id = request_id,
+            trace.id = trace_id,
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            client.address = address,
+            duration_micros = micros,
+            "request failed"
+        );
     } else if status >= 400 {
-        tracing::info!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request refused");
+        tracing::info!(
+            request.id = request_id,
+            trace.id = trace_id,
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            client.address = address,
+            duration_micros = micros,
+            "request refused"
+        );
     } else {
-        tracing::debug!(request.id = request_id, trace.id = trace_id, http.method = method, http.route = route, http.status = status, client.address = ?address, duration_micros = micros, "request answered");
+        tracing::debug!(
+            request.id = request_id,
+            trace.id = trace_id,
+            http.method = method,
+            http.route = route,
+            http.status = status,
+            client.address = address,
+            duration_micros = micros,
+            "request answered"
+        );
     }
 }

@@ -156,6 +156,9 @@ pub trait Store: Send + Sync {
     /// Remembers a fact about this database the first time, and returns what is remembered.
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;
 
+    /// Waits for running statements and leaves the database whole in its file. Nothing may be asked afterwards.
+    async fn close(&self);
+
     // The audit.
     /// Durable when it returns. A record that is there already is left as it is.
     async fn append_audit(&self, records: &[AuditRecord]) -> Result<()>;

@@ -1,6 +1,7 @@
 //! Many at once: each answered, each recorded exactly once.
 
 use std::collections::HashSet;
+use std::sync::atomic::{AtomicBool, Ordering};
 
 use serde_json::json;
 
@@ -57,12 +58,14 @@ fn a_role_revoked_under_load_gives_no_token_afterwards() {
     let held =
         held.map(|one| (one["properties"]["principalId"].clone(), one["id"].as_str().unwrap().to_owned()));
     let (_, id) = held.into_iter().find(|(principal, _)| *principal == READER.object_id).unwrap();
-    let stop = std::sync::atomic::AtomicBool::new(false);
+    let stop = AtomicBool::new(false);
     std::thread::scope(|scope| {
+        // Set on every way out, or a failed assertion would wait for the readers for ever.
+        let _stopped = SetOnDrop(&stop);
         // Others keep reading the same facts into memory, before, during and after.
         for _ in 0..4 {
             scope.spawn(|| {
-                while !stop.load(std::sync::atomic::Ordering::SeqCst) {
+                while !stop.load(Ordering::SeqCst) {
                     app.token_as(&READER, "scorer");
                 }
             });
@@ -77,6 +80,13 @@ fn a_role_revoked_under_load_gives_no_token_afterwards() {
             let body = json!({ "properties": { "roleDefinitionId": role, "principalId": READER.object_id } });
             owner.put(&id, &body).expect(201);
         }
-        stop.store(true, std::sync::atomic::Ordering::SeqCst);
     });
+}
+
+struct SetOnDrop<'a>(&'a AtomicBool);
+
+impl Drop for SetOnDrop<'_> {
+    fn drop(&mut self) {
+        self.0.store(true, Ordering::SeqCst);
+    }
 }

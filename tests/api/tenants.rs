@@ -116,6 +116,12 @@ fn assignments_at_the_root_belong_to_the_tenant_of_their_principal() {
     assert_eq!(principals(&theirs), [FOREIGN_OWNER.object_id]);
     let owner_at_root = ours.iter().find(|one| one["properties"]["principalId"] == OWNER.object_id).unwrap();
     let path = owner_at_root["id"].as_str().unwrap();
+    // A list in a subscription shows what is inherited from the root: of its own tenant only.
+    let list = format!("{WORKSPACE}{root}");
+    let inherited = app.api(&OWNER).get(&list).expect(200).json();
+    let inherited = principals(inherited["value"].as_array().unwrap());
+    assert!(inherited.contains(&OWNER.object_id.to_owned()), "{inherited:?}");
+    assert!(!inherited.contains(&FOREIGN_OWNER.object_id.to_owned()), "{inherited:?}");
     // Neither read nor deleted nor found out by its id.
     let foreign = app.api(&FOREIGN_OWNER);
     foreign.get(path).expect(404);

@@ -104,6 +104,7 @@ impl Comparison<'_> {
     ) -> HashSet<String> {
         let stored: HashMap<String, &Webservice> =
             self.stored.webservices.iter().map(|found| (found.id.key(), found)).collect();
+        let moved = self.moved_workspaces();
         let mut named = HashSet::with_capacity(file.webservices.len());
         for entry in &file.webservices {
             let (id, workspace, auth_mode) = match self.check_webservice(entry, workspaces) {
@@ -130,17 +131,31 @@ impl Comparison<'_> {
                 created_at: before.map_or(self.now, |found| found.created_at),
                 updated_at: self.now,
             };
-            if before.is_some_and(|found| found.same_settings(&webservice)) {
-                continue;
+            let unchanged = before.is_some_and(|found| found.same_settings(&webservice));
+            if !unchanged {
+                let sign = if before.is_some() { '~' } else { '+' };
+                self.line(sign, format!("webservice {id} ({}, auth mode {auth_mode})", entry.compute_type));
             }
-            let sign = if before.is_some() { '~' } else { '+' };
-            self.line(sign, format!("webservice {id} ({}, auth mode {auth_mode})", entry.compute_type));
-            if let Some(warning) = workspace.distance_warning(&webservice.compute_region) {
+            // Whichever of the two moves, the distance between them is new.
+            if let Some(warning) = workspace.distance_warning(&webservice.compute_region)
+                && (!unchanged || moved.contains(&workspace.id.key()))
+            {
                 self.line('!', format!("webservice {id}: {warning}"));
             }
-            self.out.mutations.push(Mutation::PutWebservice(webservice));
+            if !unchanged {
+                self.out.mutations.push(Mutation::PutWebservice(webservice));
+            }
         }
         named
+    }
+
+    /// Keys of the workspaces that the file changes.
+    fn moved_workspaces(&self) -> HashSet<String> {
+        let key = |change: &Mutation| match change {
+            Mutation::PutWorkspace(put) => Some(put.id.key()),
+            _ => None,
+        };
+        self.out.mutations.iter().filter_map(key).collect()
     }
 
     fn check_webservice<'w>(

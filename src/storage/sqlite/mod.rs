@@ -84,12 +84,6 @@ impl SqliteStore {
         let readers = pool(READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self { writer, readers })
     }
-
-    /// Waits for running statements and closes the file.
-    pub async fn close(&self) {
-        self.readers.close().await;
-        self.writer.close().await;
-    }
 }
 
 /// Connects. Of two processes that open a new file at once, the switch to WAL fails for one without waiting, since
@@ -201,6 +195,12 @@ impl Store for SqliteStore {
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
         signing_keys::remember(&self.writer, name, value).await
+    }
+
+    async fn close(&self) {
+        // The last connection to go moves the log into the database file.
+        self.readers.close().await;
+        self.writer.close().await;
     }
 
     async fn append_audit(&self, records: &[AuditRecord]) -> Result<()> {
