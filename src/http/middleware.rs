@@ -177,38 +177,23 @@ fn observe(
     let status = status.as_u16();
     let address = response.request().peer_addr().map(|peer| tracing::field::display(peer.ip()));
     // Issued tokens have their audit rows; a line for each is for those who look for something.
-    if status >= 500 {
-        tracing::error!(
-            request.id = request_id,
-            trace.id = trace_id,
-            http.method = method,
-            http.route = route,
-            http.status = status,
-            client.address = address,
-            duration_micros = micros,
-            "request failed"
-        );
-    } else if status >= 400 {
-        tracing::info!(
-            request.id = request_id,
-            trace.id = trace_id,
-            http.method = method,
-            http.route = route,
-            http.status = status,
-            client.address = address,
-            duration_micros = micros,
-            "request refused"
-        );
-    } else {
-        tracing::debug!(
-            request.id = request_id,
-            trace.id = trace_id,
-            http.method = method,
-            http.route = route,
-            http.status = status,
-            client.address = address,
-            duration_micros = micros,
-            "request answered"
-        );
+    macro_rules! line {
+        ($level:ident, $message:literal) => {
+            tracing::$level!(
+                request.id = request_id,
+                trace.id = trace_id,
+                http.method = method,
+                http.route = route,
+                http.status = status,
+                client.address = address,
+                duration_micros = micros,
+                $message
+            )
+        };
+    }
+    match status {
+        500.. => line!(error, "request failed"),
+        400.. => line!(info, "request refused"),
+        _ => line!(debug, "request answered"),
     }
 }
