@@ -59,10 +59,15 @@ pub fn random_uuid(entropy: &dyn Entropy) -> Uuid {
     uuid::Builder::from_random_bytes(bytes(entropy)).into_uuid()
 }
 
-/// A UUID that sorts by time (version 7, RFC 9562 section 5.7).
-pub fn time_ordered_uuid(now: DateTime<Utc>, random: &[u8; 10]) -> Uuid {
+/// A UUID that sorts by time (version 7, RFC 9562 section 5.7), to a quarter of a microsecond (section 6.2, method 3).
+pub fn time_ordered_uuid(now: DateTime<Utc>, random: &[u8; 8]) -> Uuid {
     let millis = u64::try_from(now.timestamp_millis()).unwrap_or(0);
-    uuid::Builder::from_unix_timestamp_millis(millis, random).into_uuid()
+    let fraction = u64::from(now.timestamp_subsec_nanos()) % 1_000_000 * 4096 / 1_000_000;
+    let mut after_millis = [0; 10];
+    let (time, rest) = after_millis.split_at_mut(2);
+    time.copy_from_slice(&(fraction as u16).to_be_bytes());
+    rest.copy_from_slice(random);
+    uuid::Builder::from_unix_timestamp_millis(millis, &after_millis).into_uuid()
 }
 
 /// A number in [0, 1) from 64 random bits.

@@ -102,7 +102,7 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
         webservices: config.directory.max_webservices,
     };
     let directory = Directory::open(Arc::clone(&store), capacity).await?;
-    let (recorder, _) = Recorder::start(Arc::clone(&store), Arc::clone(&metrics));
+    let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics));
     let settings = Settings {
         policy: Policy {
             issuer: config.server.issuer.clone(),

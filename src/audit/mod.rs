@@ -1,12 +1,14 @@
 //! Record before release: the group commit.
 //!
-//! Every request hands its record over and waits. One task commits whatever has arrived while the last commit ran:
-//! there is no waiting window, so a lone request pays one commit and a crowd shares one.
+//! Every request hands its record over and waits. Whoever finds no commit running commits all that has arrived, again
+//! and again until nothing waits: there is no waiting window, so a lone request pays one commit and a crowd shares one.
+//! The commits run on the worker of the request that began them; a task of its own elsewhere would cost every commit
+//! two switches of thread.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use tokio::sync::{mpsc, oneshot};
+use tokio::sync::oneshot;
 
 use crate::domain::audit::AuditRecord;
 use crate::metrics::Metrics;
@@ -18,82 +20,147 @@ const QUEUE: usize = 8192;
 const LARGEST_BATCH: usize = 512;
 /// A record that is not durable by then is not waited for, and its token not released.
 const DEADLINE: Duration = Duration::from_secs(5);
+/// How often a record is handed over again when the worker that was to commit it ended.
+const ATTEMPTS: usize = 3;
 
 /// The record could not be made durable, so what it is about must not be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
 #[error("the audit record could not be made durable")]
 pub struct NotRecorded;
 
-struct Waiting {
-    record: AuditRecord,
-    done: oneshot::Sender<Result<(), NotRecorded>>,
+type Outcome = Result<(), NotRecorded>;
+
+/// Makes records durable. Cheap to clone.
+#[derive(Clone)]
+pub struct Recorder(Arc<Shared>);
+
+struct Shared {
+    store: Arc<dyn Store>,
+    metrics: Arc<Metrics>,
+    queue: Mutex<Queue>,
 }
 
-/// Hands records to the committing task. Cheap to clone.
-#[derive(Clone)]
-pub struct Recorder {
-    queue: mpsc::Sender<Waiting>,
-    metrics: Arc<Metrics>,
+#[derive(Default)]
+struct Queue {
+    waiting: Vec<(Arc<AuditRecord>, oneshot::Sender<Outcome>)>,
+    /// Someone commits until nothing waits.
+    committing: bool,
 }
 
 impl Recorder {
-    /// Starts the committing task on the current runtime. It ends when the last recorder is dropped and all
-    /// waiting records are committed.
-    pub fn start(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> (Self, tokio::task::JoinHandle<()>) {
-        let (queue, waiting) = mpsc::channel(QUEUE);
-        let committing = tokio::spawn(commit_forever(store, Arc::clone(&metrics), waiting));
-        (Self { queue, metrics }, committing)
+    pub fn new(store: Arc<dyn Store>, metrics: Arc<Metrics>) -> Self {
+        Self(Arc::new(Shared { store, metrics, queue: Mutex::default() }))
     }
 
-    /// Returns when the record is durable.
-    pub async fn record(&self, record: AuditRecord) -> Result<(), NotRecorded> {
-        let (done, outcome) = oneshot::channel();
-        if self.queue.try_send(Waiting { record, done }).is_err() {
-            self.metrics.audit_records_dropped.inc();
+    /// Returns when the record is durable. A caller that goes away meanwhile leaves its record behind, to be committed
+    /// like the others.
+    pub async fn record(&self, record: AuditRecord) -> Outcome {
+        let record = Arc::new(record);
+        for _ in 0..ATTEMPTS {
+            // Only a committer that ended before its time leaves no outcome. Whether it reached the database is
+            // unknown; committing a record twice leaves one row.
+            match self.hand_over(Arc::clone(&record))?.await {
+                Ok(outcome) => return outcome,
+                Err(_) => continue,
+            }
+        }
+        self.0.metrics.audit_records_dropped.inc();
+        Err(NotRecorded)
+    }
+
+    fn hand_over(&self, record: Arc<AuditRecord>) -> Result<oneshot::Receiver<Outcome>, NotRecorded> {
+        let (sender, outcome) = oneshot::channel();
+        let mut queue = self.0.queue();
+        if queue.waiting.len() >= QUEUE {
+            self.0.metrics.audit_records_dropped.inc();
             return Err(NotRecorded);
         }
-        outcome.await.unwrap_or(Err(NotRecorded))
+        queue.waiting.push((record, sender));
+        if !std::mem::replace(&mut queue.committing, true) {
+            drop(queue);
+            // A task, not this future: a caller that goes away must not take the others' commit with it.
+            tokio::spawn(commit_all(Committer { shared: Arc::clone(&self.0), done: false }));
+        }
+        Ok(outcome)
     }
 }
 
-async fn commit_forever(store: Arc<dyn Store>, metrics: Arc<Metrics>, mut waiting: mpsc::Receiver<Waiting>) {
-    let mut batch = Vec::with_capacity(LARGEST_BATCH);
-    let mut records = Vec::with_capacity(LARGEST_BATCH);
-    let mut waiters = Vec::with_capacity(LARGEST_BATCH);
-    while waiting.recv_many(&mut batch, LARGEST_BATCH).await > 0 {
-        for Waiting { record, done } in batch.drain(..) {
-            records.push(record);
-            waiters.push(done);
-        }
+impl Shared {
+    async fn commit(&self, records: &[Arc<AuditRecord>]) -> Outcome {
         let started = Instant::now();
-        let outcome = match tokio::time::timeout(DEADLINE, store.append_audit(&records)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(error)) => {
-                tracing::error!(audit.records = records.len(), error = %error, "audit records could not be committed");
-                Err(NotRecorded)
-            }
-            Err(_) => {
-                tracing::error!(
-                    audit.records = records.len(),
-                    "audit records were not committed within the deadline"
-                );
-                Err(NotRecorded)
-            }
+        let failed = match tokio::time::timeout(DEADLINE, self.store.append_audit(records)).await {
+            Ok(Ok(())) => None,
+            Ok(Err(error)) => Some(error.to_string()),
+            Err(_) => Some(format!("no answer in {} seconds", DEADLINE.as_secs())),
         };
-        measure(&metrics, records.len(), started, outcome);
+        let metrics = &self.metrics;
+        metrics.audit_commit_duration.observe(started.elapsed().as_secs_f64());
+        metrics.audit_batch_records.observe(records.len() as f64);
+        match failed {
+            None => {
+                metrics.audit_records.with_label_values(&["database"]).inc_by(records.len() as u64);
+                Ok(())
+            }
+            Some(error) => {
+                metrics.audit_records_dropped.inc_by(records.len() as u64);
+                tracing::error!(audit.records = records.len(), error, "audit records could not be committed");
+                Err(NotRecorded)
+            }
+        }
+    }
+
+    fn queue(&self) -> MutexGuard<'_, Queue> {
+        // Nothing that can panic runs under this lock.
+        self.queue.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The right to commit, held by one task at a time.
+struct Committer {
+    shared: Arc<Shared>,
+    /// Given up in order, with nothing waiting.
+    done: bool,
+}
+
+impl Committer {
+    /// Moves what waits into the batch. With nothing there the right to commit is given up.
+    fn take(
+        &mut self,
+        records: &mut Vec<Arc<AuditRecord>>,
+        waiters: &mut Vec<oneshot::Sender<Outcome>>,
+    ) -> bool {
+        let mut queue = self.shared.queue();
+        let batch = queue.waiting.len().min(LARGEST_BATCH);
+        self.done = batch == 0;
+        queue.committing = batch > 0;
+        for (record, waiter) in queue.waiting.drain(..batch) {
+            records.push(record);
+            waiters.push(waiter);
+        }
+        batch > 0
+    }
+}
+
+impl Drop for Committer {
+    /// Its worker stopped, or it panicked: lets go of whoever waits, so that each hands its record over anew and the
+    /// first of them commits.
+    fn drop(&mut self) {
+        if !self.done {
+            let mut queue = self.shared.queue();
+            queue.committing = false;
+            queue.waiting.clear();
+        }
+    }
+}
+
+async fn commit_all(mut committer: Committer) {
+    let (mut records, mut waiters) = (Vec::new(), Vec::new());
+    while committer.take(&mut records, &mut waiters) {
+        let outcome = committer.shared.commit(&records).await;
         records.clear();
         for waiter in waiters.drain(..) {
-            // A caller that went away leaves its record behind, which is as it should be.
+            // A caller that went away is owed nothing.
             let _ = waiter.send(outcome);
         }
-    }
-}
-
-fn measure(metrics: &Metrics, records: usize, started: Instant, outcome: Result<(), NotRecorded>) {
-    metrics.audit_commit_duration.observe(started.elapsed().as_secs_f64());
-    metrics.audit_batch_records.observe(records as f64);
-    match outcome {
-        Ok(()) => metrics.audit_records.with_label_values(&["database"]).inc_by(records as u64),
-        Err(NotRecorded) => metrics.audit_records_dropped.inc_by(records as u64),
     }
 }

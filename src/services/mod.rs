@@ -15,6 +15,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use arc_swap::ArcSwap;
+use uuid::Uuid;
 
 use crate::audit::{NotRecorded, Recorder};
 use crate::clock::Clock;
@@ -94,7 +95,7 @@ pub struct RequestContext {
 pub struct RequestRandom {
     pub token_id: [u8; 16],
     pub refresh_spread: [u8; 8],
-    pub record_id: [u8; 10],
+    pub record_id: [u8; 8],
 }
 
 /// Why a use case did not do what was asked.
@@ -146,7 +147,7 @@ impl Core {
     }
 
     /// A random UUID for something new.
-    pub fn new_uuid(&self) -> uuid::Uuid {
+    pub fn new_uuid(&self) -> Uuid {
         entropy::random_uuid(self.entropy.as_ref())
     }
 
@@ -157,15 +158,18 @@ impl Core {
 
     /// A context with the request's random bytes, drawn in one call.
     pub fn draw_context(&self, endpoint: Endpoint) -> RequestContext {
-        let bytes = entropy::bytes::<50>(self.entropy.as_ref());
+        let bytes = entropy::bytes::<48>(self.entropy.as_ref());
         let (token_id, rest) = bytes.split_first_chunk().unwrap_or((&[0; 16], &[]));
         let (refresh_spread, rest) = rest.split_first_chunk().unwrap_or((&[0; 8], &[]));
-        let (record_id, rest) = rest.split_first_chunk().unwrap_or((&[0; 10], &[]));
-        let request_id = u128::from_be_bytes(rest.first_chunk().copied().unwrap_or_default());
+        let (record_id, rest) = rest.split_first_chunk().unwrap_or((&[0; 8], &[]));
+        let request_id = rest.first_chunk().copied().unwrap_or_default();
         RequestContext {
             endpoint,
             address: None,
-            request_id: format!("{request_id:032x}"),
+            request_id: Uuid::from_bytes(request_id)
+                .simple()
+                .encode_lower(&mut Uuid::encode_buffer())
+                .to_owned(),
             trace_id: None,
             started: Instant::now(),
             random: RequestRandom {

@@ -10,6 +10,8 @@ pub mod error;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
+use std::sync::Arc;
+
 use async_trait::async_trait;
 
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
@@ -161,7 +163,7 @@ pub trait Store: Send + Sync {
 
     // The audit.
     /// Durable when it returns. A record that is there already is left as it is.
-    async fn append_audit(&self, records: &[AuditRecord]) -> Result<()>;
+    async fn append_audit(&self, records: &[Arc<AuditRecord>]) -> Result<()>;
     async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>>;
     /// Regions of registered workspaces and clusters, for metric labels.
     async fn regions(&self) -> Result<Vec<(Region, Region)>>;

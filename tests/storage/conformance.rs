@@ -83,6 +83,7 @@ macro_rules! conformance {
                     filters_by_outcome_and_event_narrow_together
                     the_newest_come_first_up_to_the_limit
                     a_thousand_records_are_one_batch
+                    records_of_one_instant_are_all_kept
                     an_empty_batch_is_well
                 }
                 concurrency {

@@ -10,6 +10,7 @@
 #[macro_use]
 mod conformance;
 mod database;
+mod recorder;
 mod samples;
 mod sqlite;
 

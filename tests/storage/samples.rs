@@ -169,10 +169,8 @@ pub fn signing_key(kid: &str, generation: i64) -> StoredSigningKey {
 /// Number `n` at `at(n)`, with a value in every field.
 pub fn record(n: i64) -> AuditRecord {
     let low = u128::try_from(n).expect("not negative");
-    let mut random = [0; 10];
-    random[2..].copy_from_slice(&n.to_be_bytes());
     AuditRecord {
-        id: AuditRecordId::from_uuid(time_ordered_uuid(at(n), &random)),
+        id: AuditRecordId::from_uuid(time_ordered_uuid(at(n), &n.to_be_bytes())),
         occurred_at: at(n),
         event: Event::WebserviceToken,
         outcome: Outcome::Issued,
@@ -200,6 +198,12 @@ pub fn record(n: i64) -> AuditRecord {
         },
         latency_micros: 1234,
     }
+}
+
+/// Appends as the recorder does.
+pub async fn append(store: &Arc<dyn Store>, records: &[AuditRecord]) {
+    let records: Vec<_> = records.iter().cloned().map(Arc::new).collect();
+    store.append_audit(&records).await.unwrap();
 }
 
 /// Tenants 1 and 2, subscription `sub-1` of tenant 1, workspace `rg-a/ws-1` with webservice `churn`, principals 1 of

@@ -17,13 +17,16 @@ pub async fn fresh() -> SqliteFile {
 }
 
 impl SqliteFile {
-    fn path(&self) -> std::path::PathBuf {
+    pub fn options(&self) -> SqliteConnectOptions {
+        SqliteConnectOptions::new().filename(self.path())
+    }
+
+    pub fn path(&self) -> std::path::PathBuf {
         self.0.path().join("wsts.db")
     }
 
     async fn execute(&self, sql: &str) {
-        let options = SqliteConnectOptions::new().filename(self.path());
-        let mut connection = SqliteConnection::connect_with(&options).await.expect("the file opens");
+        let mut connection = SqliteConnection::connect_with(&self.options()).await.expect("the file opens");
         sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.expect("lawful SQL");
         connection.close().await.expect("the file closes");
     }

@@ -1,21 +1,23 @@
 //! Audit rows. A batch is one statement, so its commit is one round trip to the database's thread.
 
+use std::borrow::Borrow;
 use std::sync::{Arc, OnceLock};
 
+use chrono::{DateTime, Duration, Utc};
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
-use sqlx::{Arguments as _, AssertSqlSafe, Encode, QueryBuilder, Sqlite, Type};
+use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Encode, QueryBuilder, Sqlite, Type};
 use uuid::Uuid;
 
 use super::codec::{Columns as _, micros, unavailable};
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
 use crate::domain::resource::WebserviceId;
-use crate::entropy::time_ordered_uuid;
 use crate::storage::{Result, StorageError};
 
 /// Rows in the largest statement. SQLite takes 32,766 parameters; beyond this size nothing is gained.
 pub const ROWS_PER_STATEMENT: usize = 64;
 
-const COLUMNS: [&str; 21] = [
+const COLUMNS: [&str; 22] = [
+    "position",
     "id",
     "occurred_at",
     "event",
@@ -39,26 +41,69 @@ const COLUMNS: [&str; 21] = [
     "latency_micros",
 ];
 
-pub async fn append(pool: &SqlitePool, records: &[AuditRecord]) -> Result<()> {
+pub async fn append(connection: &mut SqliteConnection, records: &[Arc<AuditRecord>]) -> Result<()> {
     if records.len() <= ROWS_PER_STATEMENT {
         // One statement is a transaction by itself.
-        let mut connection = pool.acquire().await.map_err(unavailable)?;
-        return insert(&mut connection, records).await;
+        return insert(connection, records).await;
     }
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
     insert(&mut transaction, records).await?;
     transaction.commit().await.map_err(unavailable)
 }
 
-/// Inserts within the caller's transaction, if there is one.
-pub async fn insert(connection: &mut SqliteConnection, records: &[AuditRecord]) -> Result<()> {
-    for chunk in records.chunks(ROWS_PER_STATEMENT) {
-        let mut row = RowWriter::new(chunk.len());
-        for record in chunk {
-            row.write(record)?;
+/// Inserts within the caller's transaction, if there is one. A record that is there already is left as it is.
+pub async fn insert(connection: &mut SqliteConnection, records: &[impl Borrow<AuditRecord>]) -> Result<()> {
+    let mut placed: Vec<_> =
+        records.iter().map(|record| (position(record.borrow()), record.borrow())).collect();
+    // Records of two workers arrive a little out of order; only what lies behind the last row is cheap to append.
+    placed.sort_unstable_by_key(|(position, _)| *position);
+    for chunk in placed.chunks(ROWS_PER_STATEMENT) {
+        if insert_rows(connection, chunk).await? < chunk.len() as u64 {
+            for (position, record) in chunk {
+                insert_beside(connection, *position, record).await?;
+            }
         }
-        let query = sqlx::query_with(AssertSqlSafe(statement(chunk.len())), row.arguments);
-        query.execute(&mut *connection).await.map_err(unavailable)?;
+    }
+    Ok(())
+}
+
+/// Where a record stands: 42 bits of milliseconds, 12 of their fraction, 9 of randomness, all from its id.
+fn position(record: &AuditRecord) -> i64 {
+    let id = record.id.uuid().as_u128();
+    let (millis, fraction, random) = ((id >> 80) & 0x3ff_ffff_ffff, (id >> 64) & 0xfff, id & 0x1ff);
+    // 63 bits, so never negative.
+    (millis << 21 | fraction << 9 | random) as i64
+}
+
+/// The first position of a millisecond.
+fn first_position(at: DateTime<Utc>) -> i64 {
+    at.timestamp_millis().max(0) << 21
+}
+
+/// Inserts what finds its position free; how many did.
+async fn insert_rows(connection: &mut SqliteConnection, rows: &[(i64, &AuditRecord)]) -> Result<u64> {
+    let mut writer = RowWriter::new(rows.len());
+    for (position, record) in rows {
+        writer.write(*position, record)?;
+    }
+    let query = sqlx::query_with(AssertSqlSafe(statement(rows.len())), writer.arguments);
+    Ok(query.execute(connection).await.map_err(unavailable)?.rows_affected())
+}
+
+/// Inserts a record whose position may be taken: by itself, delivered before, or by another one of the same quarter of
+/// a microsecond, beside which it then goes. Nothing is ever taken out from between, so whoever looks again finds it.
+async fn insert_beside(connection: &mut SqliteConnection, wanted: i64, record: &AuditRecord) -> Result<()> {
+    for position in wanted.. {
+        let found: Option<Uuid> = sqlx::query_scalar("SELECT id FROM audit_records WHERE position = ?")
+            .bind(position)
+            .fetch_optional(&mut *connection)
+            .await
+            .map_err(unavailable)?;
+        let is_there = found.is_some_and(|id| id == record.id.uuid());
+        // Another process may take the place between the look and the insert.
+        if is_there || found.is_none() && insert_rows(connection, &[(position, record)]).await? == 1 {
+            break;
+        }
     }
     Ok(())
 }
@@ -71,10 +116,10 @@ fn statement(rows: usize) -> Arc<str> {
         (0..=ROWS_PER_STATEMENT)
             .map(|rows| {
                 let values = vec![row.as_str(); rows].join(",");
-                // A record that was delivered before is left as it is. Not `OR IGNORE`: that passes in silence over
-                // every constraint, and a record would be confirmed that is not there.
+                // Not `OR IGNORE`: that passes in silence over every constraint, and a record would be confirmed that
+                // is not there.
                 format!(
-                    "INSERT INTO audit_records ({}) VALUES {values} ON CONFLICT (id) DO NOTHING",
+                    "INSERT INTO audit_records ({}) VALUES {values} ON CONFLICT (position) DO NOTHING",
                     COLUMNS.join(",")
                 )
                 .into()
@@ -103,8 +148,9 @@ impl RowWriter {
     }
 
     /// In the order of [`COLUMNS`].
-    fn write(&mut self, record: &AuditRecord) -> Result<()> {
+    fn write(&mut self, position: i64, record: &AuditRecord) -> Result<()> {
         let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
+        self.value(position)?;
         self.value(record.id.uuid())?;
         self.value(micros(record.occurred_at))?;
         self.word(Some(record.event.as_str()))?;
@@ -148,13 +194,14 @@ impl RowWriter {
 
 pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit_records WHERE 1 = 1");
-    // Ids sort by time to the millisecond; the exact bound is checked on the column.
+    // Positions bound the time to the millisecond; the exact bound is checked on the column.
     if let Some(since) = filter.since {
-        query.push(" AND id >= ").push_bind(time_ordered_uuid(since, &[0; 10]));
+        query.push(" AND position >= ").push_bind(first_position(since));
         query.push(" AND occurred_at >= ").push_bind(micros(since));
     }
     if let Some(until) = filter.until {
-        query.push(" AND id <= ").push_bind(time_ordered_uuid(until, &[0xff; 10]));
+        // One more, for a record that went beside another one.
+        query.push(" AND position < ").push_bind(first_position(until + Duration::milliseconds(2)));
         query.push(" AND occurred_at < ").push_bind(micros(until));
     }
     if let Some(principal) = filter.principal {
@@ -182,7 +229,7 @@ pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEn
     if let Some(event) = filter.event {
         query.push(" AND event = ").push_bind(event.as_str());
     }
-    query.push(" ORDER BY id DESC LIMIT ").push_bind(filter.limit);
+    query.push(" ORDER BY position DESC LIMIT ").push_bind(filter.limit);
     let rows = query.build().fetch_all(pool).await.map_err(unavailable)?;
     rows.iter().map(entry_from).collect()
 }

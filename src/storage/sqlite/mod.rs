@@ -9,16 +9,21 @@ mod signing_keys;
 mod write_access;
 mod write_resources;
 mod write_signing_keys;
+mod writer;
 
 use std::path::Path;
+use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
-    SqliteConnectOptions, SqliteJournalMode, SqlitePool, SqlitePoolOptions, SqliteSynchronous,
+    SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
+    SqliteSynchronous,
 };
+use sqlx::{ConnectOptions as _, Connection as _};
 
+use self::writer::Writer;
 use super::{
     Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredSigningKey,
     WebserviceFacts,
@@ -45,8 +50,7 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
 /// A [`Store`] in one SQLite file.
 pub struct SqliteStore {
-    /// SQLite has one writer at a time; one connection makes the queue ours and not a lock's.
-    writer: SqlitePool,
+    writer: Writer,
     readers: SqlitePool,
 }
 
@@ -63,35 +67,30 @@ impl SqliteStore {
             // FULL: a commit has reached the disk when it returns. Record before release rests on it.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
-            // Twice the default: a batch of records is a few pages, and each page of a commit is two writes.
-            .page_size(8192)
-            // 32 MiB of log between two checkpoints: a page that many commits touch is copied back once.
-            .pragma("wal_autocheckpoint", "4000")
             .busy_timeout(BUSY_TIMEOUT)
             // One statement for each size of an audit batch is kept prepared, besides the others.
             .statement_cache_capacity(audit::ROWS_PER_STATEMENT + 64);
-        let pool = |connections: u32| {
-            SqlitePoolOptions::new()
-                .max_connections(connections)
-                .acquire_timeout(ACQUIRE_TIMEOUT)
-                // A connection to a file does not go stale.
-                .test_before_acquire(false)
-                .idle_timeout(None)
-                .max_lifetime(None)
-        };
-        let writer = connect(pool(1), &options).await?;
-        migrate(&writer).await?;
-        let readers = pool(READERS).connect_lazy_with(options.read_only(true).create_if_missing(false));
+        let mut connection = connect(&options).await?;
+        migrate(&mut connection).await?;
+        let writer = Writer::new(options.clone().create_if_missing(false), connection);
+        let readers = SqlitePoolOptions::new()
+            .max_connections(READERS)
+            .acquire_timeout(ACQUIRE_TIMEOUT)
+            // A connection to a file does not go stale.
+            .test_before_acquire(false)
+            .idle_timeout(None)
+            .max_lifetime(None)
+            .connect_lazy_with(options.read_only(true).create_if_missing(false));
         Ok(Self { writer, readers })
     }
 }
 
 /// Connects. Of two processes that open a new file at once, the switch to WAL fails for one without waiting, since
 /// each would wait for the other's read lock; that one tries again.
-async fn connect(pool: SqlitePoolOptions, options: &SqliteConnectOptions) -> Result<SqlitePool> {
+async fn connect(options: &SqliteConnectOptions) -> Result<SqliteConnection> {
     let mut attempts = 0;
     loop {
-        match pool.clone().connect_with(options.clone()).await {
+        match options.connect().await {
             Err(error) if codec::is_busy(&error) && attempts < CONNECT_ATTEMPTS => attempts += 1,
             outcome => return outcome.map_err(codec::unavailable),
         }
@@ -101,7 +100,7 @@ async fn connect(pool: SqlitePoolOptions, options: &SqliteConnectOptions) -> Res
 
 /// Brings the schema up to date under the write lock: sqlx takes no lock of its own for SQLite, so two processes that
 /// open a new file at once would both make its tables. A migration can therefore not switch pragmas.
-async fn migrate(writer: &SqlitePool) -> Result<()> {
+async fn migrate(writer: &mut SqliteConnection) -> Result<()> {
     let mut transaction = writer.begin_with("BEGIN IMMEDIATE").await.map_err(codec::unavailable)?;
     // Not `run`: its bound is not met within an async function that must be `Send`; this is what it calls.
     MIGRATOR.run_direct(None, &mut *transaction, false).await.map_err(schema_error)?;
@@ -178,7 +177,9 @@ impl Store for SqliteStore {
     }
 
     async fn commit(&self, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>> {
-        mutations::commit(&self.writer, mutations, records).await
+        let mut turn = self.writer.turn().await?;
+        let outcome = mutations::commit(&mut turn.connection, mutations, records).await;
+        turn.end(outcome)
     }
 
     async fn last_change(&self) -> Result<i64> {
@@ -194,7 +195,9 @@ impl Store for SqliteStore {
     }
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {
-        signing_keys::remember(&self.writer, name, value).await
+        let mut turn = self.writer.turn().await?;
+        let outcome = signing_keys::remember(&mut turn.connection, name, value).await;
+        turn.end(outcome)
     }
 
     async fn close(&self) {
@@ -203,8 +206,10 @@ impl Store for SqliteStore {
         self.writer.close().await;
     }
 
-    async fn append_audit(&self, records: &[AuditRecord]) -> Result<()> {
-        audit::append(&self.writer, records).await
+    async fn append_audit(&self, records: &[Arc<AuditRecord>]) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = audit::append(&mut turn.connection, records).await;
+        turn.end(outcome)
     }
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {

@@ -3,7 +3,7 @@
 //! What one mutation writes stands in `write_*.rs`; what all of them share stands here.
 
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
-use sqlx::{Sqlite, query::Query};
+use sqlx::{Connection as _, Sqlite, query::Query};
 
 use super::codec::{Columns as _, corrupt, unavailable, write_error};
 use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
@@ -12,12 +12,12 @@ use crate::domain::ids::{ClientId, ObjectId};
 use crate::storage::{Change, Mutation, Result, StorageError};
 
 pub async fn commit(
-    pool: &SqlitePool,
+    connection: &mut SqliteConnection,
     mutations: &[Mutation],
     records: &[AuditRecord],
 ) -> Result<Vec<Change>> {
     // IMMEDIATE takes the write lock at once; a deferred one could fail in the middle.
-    let mut transaction = pool.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
+    let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;
     let before = last_sequence(&mut transaction).await?;
     for mutation in mutations {
         apply(&mut transaction, mutation).await?;

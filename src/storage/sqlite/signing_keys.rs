@@ -1,6 +1,6 @@
 //! Signing-key rows, and single facts about the database.
 
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::sqlite::{SqliteConnection, SqlitePool, SqliteRow};
 
 use super::codec::{Columns as _, unavailable};
 use crate::domain::region::Region;
@@ -15,16 +15,16 @@ pub async fn all(pool: &SqlitePool) -> Result<Vec<StoredSigningKey>> {
     rows.iter().map(key_from).collect()
 }
 
-pub async fn remember(pool: &SqlitePool, name: &str, value: &[u8]) -> Result<Vec<u8>> {
+pub async fn remember(connection: &mut SqliteConnection, name: &str, value: &[u8]) -> Result<Vec<u8>> {
     sqlx::query("INSERT INTO instance_facts (name, value) VALUES (?, ?) ON CONFLICT DO NOTHING")
         .bind(name)
         .bind(value)
-        .execute(pool)
+        .execute(&mut *connection)
         .await
         .map_err(unavailable)?;
     sqlx::query_scalar("SELECT value FROM instance_facts WHERE name = ?")
         .bind(name)
-        .fetch_one(pool)
+        .fetch_one(&mut *connection)
         .await
         .map_err(unavailable)
 }

@@ -67,17 +67,17 @@ pub async fn a_record_is_read_back_with_every_field_and_with_none(store: Arc<dyn
         latency_micros: 0,
         ..record(1)
     };
-    store.append_audit(&[bare.clone(), full.clone()]).await.unwrap();
+    append(&store, &[bare.clone(), full.clone()]).await;
     let read = store.audit(&all()).await.unwrap();
     assert_eq!(read, [entry(&full), entry(&bare)]);
 }
 
 pub async fn an_append_is_idempotent_by_id(store: Arc<dyn Store>) {
-    store.append_audit(&[record(1)]).await.unwrap();
+    append(&store, &[record(1)]).await;
     let altered = AuditRecord { outcome: Outcome::Failed, ..record(1) };
     // Delivered again with others, altered, and twice in one batch.
-    store.append_audit(&[altered, record(2), record(2)]).await.unwrap();
-    store.append_audit(&[record(1)]).await.unwrap();
+    append(&store, &[altered, record(2), record(2)]).await;
+    append(&store, &[record(1)]).await;
     store.commit(&[], &[record(2)]).await.unwrap();
     let read = store.audit(&all()).await.unwrap();
     assert_eq!(read, [entry(&record(2)), entry(&record(1))]);
@@ -91,15 +91,15 @@ pub async fn a_commit_writes_its_records(store: Arc<dyn Store>) {
 
 pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
     let mut records: Vec<_> = (1..=5).map(record).collect();
-    // The same millisecond as record 3, a microsecond earlier: ids alone can't tell the two apart.
+    // A microsecond before record 3.
     let earlier = at(3) - Duration::microseconds(1);
     let twin = AuditRecord {
-        id: AuditRecordId::from_uuid(time_ordered_uuid(earlier, &[0xff; 10])),
+        id: AuditRecordId::from_uuid(time_ordered_uuid(earlier, &[0xff; 8])),
         occurred_at: earlier,
         ..record(3)
     };
     records.push(twin.clone());
-    store.append_audit(&records).await.unwrap();
+    append(&store, &records).await;
     let between = |since, until| AuditFilter { since, until, ..all() };
     assert_eq!(found(&store, between(Some(at(3)), None)).await, [5, 4, 3]);
     let before = store.audit(&between(None, Some(at(3)))).await.unwrap();
@@ -112,7 +112,7 @@ pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
 
 pub async fn filters_by_principal_take_object_and_client_ids(store: Arc<dyn Store>) {
     let nobody = AuditRecord { actor: Actor::default(), ..record(4) };
-    store.append_audit(&[record(1), record(2), record(3), nobody]).await.unwrap();
+    append(&store, &[record(1), record(2), record(3), nobody]).await;
     let of = |principal: Uuid| AuditFilter { principal: Some(principal), ..all() };
     assert_eq!(found(&store, of(object_id(2).uuid())).await, [2]);
     assert_eq!(found(&store, of(client_id(2).uuid())).await, [2]);
@@ -129,7 +129,7 @@ pub async fn filters_by_webservice_take_either_view_and_parts(store: Arc<dyn Sto
         at_resource(4, Some(home.to_string())),
         at_resource(5, None),
     ];
-    store.append_audit(&records).await.unwrap();
+    append(&store, &records).await;
     let of = |text: &str| AuditFilter { webservice: Some(text.to_owned()), ..all() };
     let (v1, v2) = (format!("{home}/services/churn"), format!("{home}/onlineEndpoints/CHURN"));
     assert_eq!(found(&store, of(&v1)).await, [1], "a whole id is that one only");
@@ -148,7 +148,7 @@ pub async fn filters_by_outcome_and_event_narrow_together(store: Arc<dyn Store>)
             records.push(AuditRecord { event, outcome, ..record(n) });
         }
     }
-    store.append_audit(&records).await.unwrap();
+    append(&store, &records).await;
     for event in Event::ALL {
         let of = AuditFilter { event: Some(event), ..all() };
         assert_eq!(found(&store, of).await.len(), Outcome::ALL.len());
@@ -165,8 +165,8 @@ pub async fn filters_by_outcome_and_event_narrow_together(store: Arc<dyn Store>)
 
 pub async fn the_newest_come_first_up_to_the_limit(store: Arc<dyn Store>) {
     // Written out of order, as group commits of several processes are.
-    store.append_audit(&[record(2), record(9), record(4)]).await.unwrap();
-    store.append_audit(&[record(7), record(1)]).await.unwrap();
+    append(&store, &[record(2), record(9), record(4)]).await;
+    append(&store, &[record(7), record(1)]).await;
     let first = |limit| AuditFilter { limit, ..all() };
     assert_eq!(found(&store, first(3)).await, [9, 7, 4]);
     assert_eq!(found(&store, first(100)).await, [9, 7, 4, 2, 1]);
@@ -175,21 +175,51 @@ pub async fn the_newest_come_first_up_to_the_limit(store: Arc<dyn Store>) {
 
 pub async fn a_thousand_records_are_one_batch(store: Arc<dyn Store>) {
     let records: Vec<_> = (0..1000).map(record).collect();
-    store.append_audit(&records).await.unwrap();
+    append(&store, &records).await;
     let expected: Vec<_> = (0..1000).rev().collect();
     assert_eq!(found(&store, all()).await, expected);
     // The sizes around those at which a batch is cut into statements.
     let mut next = 1000;
     for size in [1, 63, 64, 65, 128, 129] {
         let records: Vec<_> = (next..next + size).map(record).collect();
-        store.append_audit(&records).await.unwrap();
+        append(&store, &records).await;
         next += size;
         let expected: Vec<_> = (0..next).rev().collect();
         assert_eq!(found(&store, all()).await, expected, "after a batch of {size}");
     }
 }
 
+pub async fn records_of_one_instant_are_all_kept(store: Arc<dyn Store>) {
+    // More than the places of an instant, so that some must go beside it, and into the instant after.
+    let at_once = |n: u64| {
+        let random = n.wrapping_mul(0x9e37_79b9_7f4a_7c15).to_be_bytes();
+        AuditRecord { id: AuditRecordId::from_uuid(time_ordered_uuid(at(1), &random)), ..record(1) }
+    };
+    let records: Vec<_> = (0..700).map(at_once).collect();
+    let next = AuditRecord { occurred_at: at(1) + Duration::microseconds(1), ..at_once(700) };
+    append(&store, &records).await;
+    append(&store, std::slice::from_ref(&next)).await;
+    // Delivered again, in another order and in other batches.
+    for part in records.rchunks(150) {
+        append(&store, part).await;
+    }
+    let read = store.audit(&all()).await.unwrap();
+    assert_eq!(read.len(), 701);
+    let mut ids: Vec<String> = read.into_iter().map(|entry| entry.id).collect();
+    let mut expected: Vec<String> =
+        records.iter().chain([&next]).map(|record| record.id.to_string()).collect();
+    ids.sort();
+    expected.sort();
+    assert_eq!(ids, expected);
+    let within = AuditFilter { since: Some(at(1)), until: Some(at(1) + Duration::microseconds(1)), ..all() };
+    assert_eq!(
+        store.audit(&within).await.unwrap().len(),
+        700,
+        "the bound is exact for those that moved, too"
+    );
+}
+
 pub async fn an_empty_batch_is_well(store: Arc<dyn Store>) {
-    store.append_audit(&[]).await.unwrap();
+    append(&store, &[]).await;
     assert_eq!(found(&store, all()).await, NONE);
 }

@@ -80,7 +80,7 @@ pub async fn appends_and_commits_share_the_database(store: Arc<dyn Store>) {
         tasks.spawn(async move { commit_one(shared, n).await.1.map(|_| ()) });
         // The same record by the other way: still once.
         let shared = Arc::clone(&store);
-        tasks.spawn(async move { shared.append_audit(&[record(i64::from(n))]).await });
+        tasks.spawn(async move { shared.append_audit(&[Arc::new(record(i64::from(n)))]).await });
         let shared = Arc::clone(&store);
         tasks.spawn(async move { shared.snapshot().await.map(|_| ()) });
     }

@@ -20,7 +20,7 @@ pub async fn everything_is_found_after_reopening(database: &dyn Database) {
         Mutation::CreateSigningKey(Box::new(signing_key("kid-1", 1))),
     ]);
     store.commit(&mutations, &[record(1)]).await.unwrap();
-    store.append_audit(&[record(2)]).await.unwrap();
+    append(&store, &[record(2)]).await;
     store.remember("pepper", &[1, 2]).await.unwrap();
     let before = (
         format!("{:?}", store.snapshot().await.unwrap()),
