@@ -91,7 +91,7 @@ pub fn mint<'a>(
     }
     let (aud, names) = match target {
         Target::Webservice { found: Some((webservice, _)), .. } => (
-            format!("{}{}", policy.issuer, webservice.id),
+            [policy.issuer.as_str(), &webservice.id.text()].concat(),
             Some((webservice.id.workspace().name(), webservice.id.name())),
         ),
         Target::Management | Target::Webservice { found: None, .. } => (policy.issuer.clone(), None),

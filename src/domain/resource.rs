@@ -105,9 +105,27 @@ impl WorkspaceId {
         }
     }
 
+    /// The whole ARM id. Not by way of `Display`: a token's id is written several times, and this is a few copies.
+    pub fn text(&self) -> String {
+        let (subscription, group, name) = (&self.subscription, &self.resource_group, &self.name);
+        [
+            "/subscriptions/",
+            subscription,
+            "/resourceGroups/",
+            group,
+            "/providers/",
+            PROVIDER,
+            "/workspaces/",
+            name,
+        ]
+        .concat()
+    }
+
     /// Lower-case ARM id: equal keys, same workspace.
     pub fn key(&self) -> String {
-        self.to_string().to_ascii_lowercase()
+        let mut key = self.text();
+        key.make_ascii_lowercase();
+        key
     }
 
     pub fn subscription(&self) -> &str {
@@ -125,11 +143,7 @@ impl WorkspaceId {
 
 impl fmt::Display for WorkspaceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(
-            f,
-            "/subscriptions/{}/resourceGroups/{}/providers/{PROVIDER}/workspaces/{}",
-            self.subscription, self.resource_group, self.name
-        )
+        f.write_str(&self.text())
     }
 }
 
@@ -153,9 +167,16 @@ impl WebserviceId {
         }
     }
 
+    /// The whole canonical ARM id.
+    pub fn text(&self) -> String {
+        [&self.workspace.text(), "/onlineEndpoints/", &self.name].concat()
+    }
+
     /// Lower-case canonical ARM id: equal keys, same webservice.
     pub fn key(&self) -> String {
-        self.to_string().to_ascii_lowercase()
+        let mut key = self.text();
+        key.make_ascii_lowercase();
+        key
     }
 
     pub fn workspace(&self) -> &WorkspaceId {
@@ -169,7 +190,7 @@ impl WebserviceId {
 
 impl fmt::Display for WebserviceId {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "{}/onlineEndpoints/{}", self.workspace, self.name)
+        f.write_str(&self.text())
     }
 }
 

@@ -54,33 +54,28 @@ impl ActionPattern {
         &self.0
     }
 
-    /// Greedy matching with one remembered star: linear in practice, at most pattern × text.
+    /// The text before the first star and the one after the last are held against both ends, what stands between two
+    /// stars is looked for from the left: the leftmost place leaves most room for the rest.
     pub fn matches(&self, action: &str) -> bool {
-        let (pattern, text) = (self.0.as_bytes(), action.as_bytes());
-        let (mut p, mut t) = (0, 0);
-        let mut last_star: Option<(usize, usize)> = None;
-        while let Some(&character) = text.get(t) {
-            match pattern.get(p) {
-                Some(b'*') => {
-                    last_star = Some((p, t));
-                    p += 1;
-                }
-                Some(expected) if expected.eq_ignore_ascii_case(&character) => {
-                    p += 1;
-                    t += 1;
-                }
-                // Mismatch: let the last star take one character more, or give up.
-                _ => match last_star {
-                    Some((star, taken)) => {
-                        last_star = Some((star, taken + 1));
-                        p = star + 1;
-                        t = taken + 1;
-                    }
-                    None => return false,
-                },
-            }
+        let action = action.as_bytes();
+        let mut parts = self.0.as_bytes().split(|byte| *byte == b'*');
+        let first = parts.next().unwrap_or_default();
+        let Some(last) = parts.next_back() else {
+            return first.eq_ignore_ascii_case(action);
+        };
+        let Some((start, rest)) = action.split_at_checked(first.len()) else { return false };
+        let Some((mut rest, end)) = rest.len().checked_sub(last.len()).map(|at| rest.split_at(at)) else {
+            return false;
+        };
+        if !start.eq_ignore_ascii_case(first) || !end.eq_ignore_ascii_case(last) {
+            return false;
         }
-        pattern.iter().skip(p).all(|b| *b == b'*')
+        for part in parts.filter(|part| !part.is_empty()) {
+            let found = rest.windows(part.len()).position(|window| window.eq_ignore_ascii_case(part));
+            let Some(after) = found.and_then(|at| rest.get(at + part.len()..)) else { return false };
+            rest = after;
+        }
+        true
     }
 }
 
