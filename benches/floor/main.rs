@@ -3,11 +3,14 @@
 //! Bare actix-web, a form, one HMAC to check the secret, two look-ups, one ES256 signature, a JSON answer of the
 //! size of ours. No roles, no audit, no metrics, no limits. `scripts/bench` runs it beside `wsts` in the same
 //! minute on the same machine, since only the ratio of the two says anything. Not a service: don't deploy it.
+//!
+//! With `--commits N` it serves nothing and measures the other thing that a recorded token can't do without: one row in
+//! an SQLite database, committed and synced, N times over by one client.
 
 use std::collections::HashMap;
 use std::error::Error;
 use std::sync::Arc;
-use std::time::{SystemTime, SystemTimeError, UNIX_EPOCH};
+use std::time::{Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 
 use actix_web::{App, HttpResponse, HttpServer, http::header, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
@@ -15,10 +18,13 @@ use ring::rand::SecureRandom as _;
 use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair as _};
 use ring::{digest, hmac};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
+use sqlx::ConnectOptions as _;
+use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
 use workspace_sts::domain::claims::{BACKDATE_SECONDS, Claims};
 
 const USAGE: &str =
-    "floor [--listen ADDR] [--workers N] [--secret TEXT] [--constant-bytes N] [--tls CERT.pem KEY.pem]";
+    "floor [--listen ADDR] [--workers N] [--secret TEXT] [--constant-bytes N] [--tls CERT.pem KEY.pem]
+floor --commits N --database FILE";
 const CLIENT_ID: &str = "11111111-1111-4111-8111-111111111111";
 const OBJECT_ID: &str = "22222222-2222-4222-8222-222222222222";
 const TENANT_ID: &str = "33333333-3333-4333-8333-333333333333";
@@ -154,10 +160,34 @@ fn tls(certificate: &str, key: &str) -> Result<rustls::ServerConfig, Box<dyn Err
         .with_single_cert(chain, PrivateKeyDer::from_pem_file(key)?)?)
 }
 
+/// Median time of a commit in milliseconds. The row is about as long as an audit row of ours. The first quarter does not
+/// count: the write-ahead log grows to its size in it.
+async fn commit_p50(commits: usize, file: &str) -> Result<f64, Box<dyn Error>> {
+    let options = SqliteConnectOptions::new()
+        .filename(file)
+        .create_if_missing(true)
+        .journal_mode(SqliteJournalMode::Wal)
+        .synchronous(SqliteSynchronous::Full);
+    let mut connection = options.connect().await?;
+    sqlx::query("CREATE TABLE rows (id INTEGER PRIMARY KEY, text TEXT)").execute(&mut connection).await?;
+    let row = "x".repeat(500);
+    let mut took = Vec::with_capacity(commits);
+    for number in 0..commits {
+        let started = Instant::now();
+        sqlx::query("INSERT INTO rows (text) VALUES (?)").bind(&row).execute(&mut connection).await?;
+        if number >= commits / 4 {
+            took.push(started.elapsed().as_secs_f64() * 1e3);
+        }
+    }
+    took.sort_by(f64::total_cmp);
+    Ok(took.get(took.len() / 2).copied().ok_or("no commits")?)
+}
+
 async fn serve() -> Result<(), Box<dyn Error>> {
     let (mut listen, mut secret, mut constant_bytes) =
         ("127.0.0.1:8080".to_owned(), "secret".to_owned(), 900);
     let (mut workers, mut certificate) = (None, None);
+    let (mut commits, mut database) = (None, None);
     let mut arguments = std::env::args().skip(1);
     while let Some(name) = arguments.next() {
         let mut value = || arguments.next().ok_or(USAGE);
@@ -166,9 +196,15 @@ async fn serve() -> Result<(), Box<dyn Error>> {
             "--secret" => secret = value()?,
             "--workers" => workers = Some(value()?.parse()?),
             "--constant-bytes" => constant_bytes = value()?.parse()?,
+            "--commits" => commits = Some(value()?.parse()?),
+            "--database" => database = Some(value()?),
             "--tls" => certificate = Some((value()?, value()?)),
             _ => return Err(USAGE.into()),
         }
+    }
+    if let Some(commits) = commits {
+        println!("{:.3}", commit_p50(commits, &database.ok_or(USAGE)?).await?);
+        return Ok(());
     }
     let floor = web::Data::new(Floor::new(&secret, constant_bytes).map_err(|_| "no signing key")?);
     let mut server = HttpServer::new(move || {
