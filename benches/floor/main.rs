@@ -20,7 +20,9 @@ use ring::{digest, hmac};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use sqlx::ConnectOptions as _;
 use sqlx::sqlite::{SqliteConnectOptions, SqliteJournalMode, SqliteSynchronous};
+use uuid::Uuid;
 use workspace_sts::domain::claims::{BACKDATE_SECONDS, Claims};
+use workspace_sts::domain::ids::{ClientId, ObjectId, TenantId};
 
 const USAGE: &str =
     "floor [--listen ADDR] [--workers N] [--secret TEXT] [--constant-bytes N] [--tls CERT.pem KEY.pem]
@@ -54,6 +56,9 @@ struct Answer {
 
 struct Floor {
     pepper: hmac::Key,
+    object_id: ObjectId,
+    client_id: ClientId,
+    tenant_id: TenantId,
     /// Client id to the digest of its secret.
     clients: HashMap<&'static str, hmac::Tag>,
     /// Resource to the name of its webservice.
@@ -101,8 +106,12 @@ impl Floor {
         let key = EcdsaKeyPair::from_pkcs8(&ES256, document.as_ref(), &random)?;
         let kid = URL_SAFE_NO_PAD.encode(digest::digest(&digest::SHA256, key.public_key().as_ref()));
         let header = format!(r#"{{"alg":"ES256","kid":"{kid}","typ":"at+jwt"}}"#);
+        let id = |text| Uuid::try_parse(text).unwrap_or_default();
         let pepper = hmac::Key::new(hmac::HMAC_SHA256, b"the fixed key of the yardstick");
         Ok(Self {
+            object_id: ObjectId::from_uuid(id(OBJECT_ID)),
+            client_id: ClientId::from_uuid(id(CLIENT_ID)),
+            tenant_id: TenantId::from_uuid(id(TENANT_ID)),
             clients: HashMap::from([(CLIENT_ID, hmac::sign(&pepper, secret.as_bytes()))]),
             resources: HashMap::from([(RESOURCE, "model-00001")]),
             pepper,
@@ -120,15 +129,15 @@ impl Floor {
         let claims = Claims {
             iss: ISSUER,
             aud: audience.to_owned(),
-            sub: OBJECT_ID.to_owned(),
-            oid: OBJECT_ID.to_owned(),
-            client_id: CLIENT_ID.to_owned(),
-            azp: CLIENT_ID.to_owned(),
-            tid: TENANT_ID.to_owned(),
+            sub: self.object_id,
+            oid: self.object_id,
+            client_id: self.client_id,
+            azp: self.client_id,
+            tid: self.tenant_id,
             iat: now,
             nbf: now - BACKDATE_SECONDS,
             exp: now + LIFE_SECONDS,
-            jti: URL_SAFE_NO_PAD.encode(id),
+            jti: URL_SAFE_NO_PAD.encode(id).into(),
             refresh_by: now + LIFE_SECONDS * 2 / 3,
             workspace: Some("demo"),
             webservice: Some(webservice),

@@ -83,7 +83,7 @@ pub struct AuditRecord {
     pub reason: Option<&'static str>,
     pub actor: Actor,
     /// ARM id (or other name) of what was asked for, in the caller's spelling where it is unknown. Bounded.
-    pub resource: Option<String>,
+    pub resource: Option<Arc<str>>,
     pub token: Option<TokenFacts>,
     /// For changes: what was changed, as one line of text.
     pub detail: Option<String>,
@@ -108,7 +108,7 @@ pub struct Actor {
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct TokenFacts {
     /// `jti`.
-    pub token_id: String,
+    pub token_id: Arc<str>,
     pub kid: String,
     pub expires_at: DateTime<Utc>,
 }
@@ -121,7 +121,7 @@ pub struct RequestFacts {
     /// Shared by every record of the process.
     pub region: Arc<str>,
     pub address: Option<IpAddr>,
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub trace_id: Option<String>,
 }
 

@@ -1,6 +1,10 @@
 //! The claims of a token (RFC 9068, section 2.2) as they stand on the wire.
 
+use std::sync::Arc;
+
 use serde::{Deserialize, Serialize};
+
+use super::ids::{ClientId, ObjectId, TenantId};
 
 /// `typ` of every token this service mints (RFC 9068, section 2.1).
 pub const TOKEN_TYPE: &str = "at+jwt";
@@ -14,15 +18,15 @@ pub struct Claims<'a> {
     pub iss: &'a str,
     /// One string, never a list: a usual HAProxy rule refuses lists.
     pub aud: String,
-    pub sub: String,
-    pub oid: String,
-    pub client_id: String,
-    pub azp: String,
-    pub tid: String,
+    pub sub: ObjectId,
+    pub oid: ObjectId,
+    pub client_id: ClientId,
+    pub azp: ClientId,
+    pub tid: TenantId,
     pub iat: i64,
     pub nbf: i64,
     pub exp: i64,
-    pub jti: String,
+    pub jti: Arc<str>,
     pub refresh_by: i64,
     /// Names of the workspace and the webservice; absent from a management token.
     #[serde(skip_serializing_if = "Option::is_none")]

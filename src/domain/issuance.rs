@@ -91,24 +91,23 @@ pub fn mint<'a>(
     }
     let (aud, names) = match target {
         Target::Webservice { found: Some((webservice, _)), .. } => (
-            [policy.issuer.as_str(), &webservice.id.text()].concat(),
+            webservice.id.audience(&policy.issuer),
             Some((webservice.id.workspace().name(), webservice.id.name())),
         ),
         Target::Management | Target::Webservice { found: None, .. } => (policy.issuer.clone(), None),
     };
-    let (object_id, client_id) = (principal.object_id.to_string(), principal.client_id.to_string());
     Ok(Claims {
         iss: &policy.issuer,
         aud,
-        sub: object_id.clone(),
-        oid: object_id,
-        client_id: client_id.clone(),
-        azp: client_id,
-        tid: principal.tenant_id.to_string(),
+        sub: principal.object_id,
+        oid: principal.object_id,
+        client_id: principal.client_id,
+        azp: principal.client_id,
+        tid: principal.tenant_id,
         iat,
         nbf: iat - BACKDATE_SECONDS,
         exp,
-        jti: URL_SAFE_NO_PAD.encode(random.token_id),
+        jti: URL_SAFE_NO_PAD.encode(random.token_id).into(),
         refresh_by: iat + i64::from(refresh_after(life_seconds, random.refresh_spread)),
         workspace: names.map(|(workspace, _)| workspace),
         webservice: names.map(|(_, webservice)| webservice),

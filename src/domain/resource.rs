@@ -105,8 +105,12 @@ impl WorkspaceId {
         }
     }
 
-    /// The whole ARM id. Not by way of `Display`: a token's id is written several times, and this is a few copies.
+    /// The whole ARM id. Not by way of `Display`: each token writes its id several times, and this is one copy.
     pub fn text(&self) -> String {
+        self.parts().concat()
+    }
+
+    fn parts(&self) -> [&str; 8] {
         let (subscription, group, name) = (&self.subscription, &self.resource_group, &self.name);
         [
             "/subscriptions/",
@@ -118,7 +122,6 @@ impl WorkspaceId {
             "/workspaces/",
             name,
         ]
-        .concat()
     }
 
     /// Lower-case ARM id: equal keys, same workspace.
@@ -169,7 +172,13 @@ impl WebserviceId {
 
     /// The whole canonical ARM id.
     pub fn text(&self) -> String {
-        [&self.workspace.text(), "/onlineEndpoints/", &self.name].concat()
+        self.audience("")
+    }
+
+    /// The audience of its tokens: the issuer, then the id.
+    pub fn audience(&self, issuer: &str) -> String {
+        let [a, b, c, d, e, f, g, h] = self.workspace.parts();
+        [issuer, a, b, c, d, e, f, g, h, "/onlineEndpoints/", &self.name].concat()
     }
 
     /// Lower-case canonical ARM id: equal keys, same webservice.

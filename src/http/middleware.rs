@@ -104,7 +104,7 @@ fn context(request: &ServiceRequest, core: &Core) -> RequestContext {
     drawn.address = request.peer_addr().map(|address| address.ip());
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(given) = text(&REQUEST_ID).or_else(|| text(&CLIENT_REQUEST_ID)).filter(|id| is_plain_id(id)) {
-        drawn.request_id = given.to_owned();
+        drawn.request_id = given.into();
     }
     drawn.trace_id = text(&TRACEPARENT).and_then(trace_id);
     drawn

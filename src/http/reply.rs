@@ -13,7 +13,10 @@ const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 /// A JSON answer that no cache may keep (RFC 6749, section 5.1).
 pub fn json(status: StatusCode, content_type: HeaderValue, body: &impl Serialize) -> HttpResponse {
     // The bodies are our own structs of strings and numbers, which always serialise.
-    let bytes = serde_json::to_vec(body).unwrap_or_default();
+    let mut bytes = Vec::with_capacity(1536);
+    if serde_json::to_writer(&mut bytes, body).is_err() {
+        bytes.clear();
+    }
     let mut response = HttpResponse::with_body(status, BoxBody::new(bytes));
     let headers = response.headers_mut();
     headers.insert(CONTENT_TYPE, content_type);

@@ -50,7 +50,7 @@ impl Core {
             outcome: Outcome::Refused,
             reason: Some(reason(&refusal)),
             actor: actor(proven.as_ref().ok(), &credentials),
-            resource: Some(scope.to_string()),
+            resource: Some(scope.to_string().into()),
             token: None,
             detail: Some(demand.action.to_owned()),
             request: self.request_facts(context),

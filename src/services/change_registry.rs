@@ -53,7 +53,7 @@ impl Core {
                     outcome: Outcome::Done,
                     reason: None,
                     actor: actor.clone(),
-                    resource: Some(resource),
+                    resource: Some(resource.into()),
                     token: None,
                     detail: Some(detail),
                     request: facts.clone(),

@@ -142,7 +142,7 @@ impl Core {
         let now = self.clock.now();
         let (event, resource) = match &request.target {
             RequestedTarget::Management => (Event::ManagementToken, None),
-            RequestedTarget::Webservice(id) => (Event::WebserviceToken, Some(id.text())),
+            RequestedTarget::Webservice(id) => (Event::WebserviceToken, Some(id.text().into())),
         };
         let (outcome, reason) = match decided {
             Ok(_) => (Outcome::Issued, None),

@@ -84,7 +84,7 @@ impl Endpoint {
 pub struct RequestContext {
     pub endpoint: Endpoint,
     pub address: Option<IpAddr>,
-    pub request_id: String,
+    pub request_id: Arc<str>,
     pub trace_id: Option<String>,
     pub started: Instant,
     pub random: RequestRandom,
@@ -169,7 +169,8 @@ impl Core {
             request_id: Uuid::from_bytes(request_id)
                 .simple()
                 .encode_lower(&mut Uuid::encode_buffer())
-                .to_owned(),
+                .to_owned()
+                .into(),
             trace_id: None,
             started: Instant::now(),
             random: RequestRandom {

@@ -143,7 +143,7 @@ impl Core {
             outcome: Outcome::Done,
             reason: Some(reason),
             actor: Actor::default(),
-            resource: Some(kid.to_owned()),
+            resource: Some(kid.into()),
             token: None,
             detail: None,
             request: self.request_facts(&context),

@@ -1,7 +1,9 @@
 //! The keys this process can sign with and those it publishes, as one snapshot.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{EncodingKey, Header};
+use jsonwebtoken::{Algorithm, EncodingKey};
 use serde::Serialize;
 
 use super::jwks::PublicJwk;
@@ -39,7 +41,9 @@ pub struct LoadedKey {
 }
 
 struct Signing {
-    header: Header,
+    /// The JOSE header, encoded, with its full stop: the same on every token of the key.
+    header: String,
+    algorithm: Algorithm,
     encoding_key: EncodingKey,
     /// Keeps the private key in memory for as long as the snapshot lives.
     _kept: KeptKey,
@@ -94,7 +98,17 @@ impl LoadedKey {
         let Some(signing) = &self.signing else {
             return Err(SignError(jsonwebtoken::errors::ErrorKind::InvalidKeyFormat.into()));
         };
-        Ok(jsonwebtoken::encode(&signing.header, claims, &signing.encoding_key)?)
+        // Large enough for any claims of ours and for every signature but RSA's.
+        let mut payload = Vec::with_capacity(1024);
+        serde_json::to_writer(&mut payload, claims).map_err(jsonwebtoken::errors::Error::from)?;
+        let mut token = String::with_capacity(2048);
+        token.push_str(&signing.header);
+        URL_SAFE_NO_PAD.encode_string(payload, &mut token);
+        let signature =
+            jsonwebtoken::crypto::sign(token.as_bytes(), &signing.encoding_key, signing.algorithm)?;
+        token.push('.');
+        token.push_str(&signature);
+        Ok(token)
     }
 }
 
@@ -115,10 +129,15 @@ fn load_key(row: &StoredSigningKey, region: &Region, keks: &KekList) -> Result<L
                 return Err(LoadError::Swapped(kid()));
             }
             let kept = KeptKey::keep(pair);
-            let mut header = Header::new(library_algorithm(row.key.algorithm));
-            header.typ = Some(TOKEN_TYPE.to_owned());
-            header.kid = Some(kid());
-            Some(Signing { header, encoding_key: kept.encoding_key(), _kept: kept })
+            let header = serde_json::json!({
+                "alg": row.key.algorithm.as_str(), "kid": row.key.kid, "typ": TOKEN_TYPE
+            });
+            Some(Signing {
+                header: URL_SAFE_NO_PAD.encode(header.to_string()) + ".",
+                algorithm: library_algorithm(row.key.algorithm),
+                encoding_key: kept.encoding_key(),
+                _kept: kept,
+            })
         }
         _ => None,
     };

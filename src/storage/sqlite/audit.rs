@@ -130,8 +130,8 @@ fn statement(rows: usize) -> Arc<str> {
     statements.get(rows).map_or_else(|| Arc::from(""), Arc::clone)
 }
 
-/// Writes rows into a statement's arguments. Words that come again in a batch (events, regions, kids, often the
-/// resource) are made once: the driver would otherwise copy each of them twice for every row.
+/// Writes rows into a statement's arguments. Words that come again in a batch (events, kids, addresses) are made
+/// once: the driver would otherwise copy each of them twice for every row.
 struct RowWriter {
     arguments: SqliteArguments,
     words: Vec<Arc<str>>,
@@ -161,15 +161,15 @@ impl RowWriter {
         self.value(actor.tenant_id.map(|id| id.uuid()))?;
         self.value(actor.credential_id.map(|id| id.uuid()))?;
         self.word(actor.method)?;
-        self.word(record.resource.as_deref())?;
-        self.value(token.map(|token| token.token_id.as_str()))?;
+        self.value(record.resource.clone())?;
+        self.value(token.map(|token| Arc::clone(&token.token_id)))?;
         self.word(token.map(|token| token.kid.as_str()))?;
         self.value(token.map(|token| micros(token.expires_at)))?;
         self.value(record.detail.as_deref())?;
         self.word(Some(request.endpoint))?;
-        self.word(Some(&request.region))?;
+        self.value(Arc::clone(&request.region))?;
         self.word(request.address.map(|address| address.to_string()).as_deref())?;
-        self.value(request.request_id.as_str())?;
+        self.value(Arc::clone(&request.request_id))?;
         self.value(request.trace_id.as_deref())?;
         self.value(record.latency_micros)
     }

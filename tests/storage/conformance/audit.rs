@@ -30,15 +30,15 @@ fn entry(record: &AuditRecord) -> AuditEntry {
         tenant_id: actor.tenant_id.map(|id| id.to_string()),
         credential_id: actor.credential_id.map(|id| id.to_string()),
         method: actor.method.map(str::to_owned),
-        resource: record.resource.clone(),
-        token_id: token.map(|token| token.token_id.clone()),
+        resource: record.resource.as_deref().map(str::to_owned),
+        token_id: token.map(|token| token.token_id.to_string()),
         kid: token.map(|token| token.kid.clone()),
         expires_at: token.map(|token| token.expires_at),
         detail: record.detail.clone(),
         endpoint: request.endpoint.to_owned(),
         region: request.region.to_string(),
         address: request.address.map(|address| address.to_string()),
-        request_id: request.request_id.clone(),
+        request_id: request.request_id.to_string(),
         trace_id: request.trace_id.clone(),
         latency_micros: record.latency_micros,
     }
@@ -121,7 +121,8 @@ pub async fn filters_by_principal_take_object_and_client_ids(store: Arc<dyn Stor
 
 pub async fn filters_by_webservice_take_either_view_and_parts(store: Arc<dyn Store>) {
     let home = workspace_id("rg-a", "ws-1");
-    let at_resource = |n, resource: Option<String>| AuditRecord { resource, ..record(n) };
+    let at_resource =
+        |n, resource: Option<String>| AuditRecord { resource: resource.map(Arc::from), ..record(n) };
     let records = [
         at_resource(1, Some(webservice_id(&home, "Churn").to_string())),
         at_resource(2, Some(webservice_id(&home, "churn-2").to_string())),
