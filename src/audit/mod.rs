@@ -155,7 +155,12 @@ impl Drop for Committer {
 
 async fn commit_all(mut committer: Committer) {
     let (mut records, mut waiters) = (Vec::new(), Vec::new());
-    while committer.take(&mut records, &mut waiters) {
+    loop {
+        // Once around: requests that are ready on this worker join the batch. With none ready this costs nothing.
+        tokio::task::yield_now().await;
+        if !committer.take(&mut records, &mut waiters) {
+            return;
+        }
         let outcome = committer.shared.commit(&records).await;
         records.clear();
         for waiter in waiters.drain(..) {
