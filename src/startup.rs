@@ -244,6 +244,7 @@ async fn ensure_built_in_roles(core: &Core) -> Result<(), StartError> {
     let actor = Actor { method: Some("start"), ..Actor::default() };
     core.change_as(&actor, &missing, &core.local_context())
         .await
+        .map(drop)
         .map_err(|error| StartError::Other(error.to_string()))
 }
 

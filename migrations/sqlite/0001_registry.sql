@@ -48,6 +48,7 @@ CREATE TABLE access_keys (
     generation     INTEGER NOT NULL,
     digest         BLOB NOT NULL CHECK (length(digest) = 32),
     sealed_value   BLOB NOT NULL,
+    sealed_data_key BLOB NOT NULL,
     kek_id         BLOB NOT NULL,
     created_at     INTEGER NOT NULL,
     PRIMARY KEY (webservice_key, name)

@@ -18,13 +18,21 @@ pub enum Event {
     ApiCall,
     /// A change of the registry, of roles, principals or credentials.
     Change,
+    /// The access keys of a webservice were read.
+    KeyReading,
     /// A signing key was made, imported or destroyed.
     SigningKey,
 }
 
 impl Event {
-    pub const ALL: [Self; 5] =
-        [Self::WebserviceToken, Self::ManagementToken, Self::ApiCall, Self::Change, Self::SigningKey];
+    pub const ALL: [Self; 6] = [
+        Self::WebserviceToken,
+        Self::ManagementToken,
+        Self::ApiCall,
+        Self::Change,
+        Self::KeyReading,
+        Self::SigningKey,
+    ];
 
     pub const fn as_str(self) -> &'static str {
         match self {
@@ -32,6 +40,7 @@ impl Event {
             Self::ManagementToken => "management_token",
             Self::ApiCall => "api_call",
             Self::Change => "change",
+            Self::KeyReading => "key_reading",
             Self::SigningKey => "signing_key",
         }
     }

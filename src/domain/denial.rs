@@ -21,6 +21,7 @@ pub enum Denial {
     NoSuchWebservice,
     NoRole,
     NotTokenAuth(AuthMode),
+    NotKeyAuth(AuthMode),
     /// The lifetime asked for is under the least that a caller may ask for.
     LifetimeTooShort,
 }
@@ -41,6 +42,7 @@ impl Denial {
             Self::NoSuchWebservice => "no_such_webservice",
             Self::NoRole => "no_role",
             Self::NotTokenAuth(_) => "not_token_auth",
+            Self::NotKeyAuth(_) => "not_key_auth",
             Self::LifetimeTooShort => "lifetime_too_short",
         }
     }

@@ -1,5 +1,6 @@
 //! The rules: pure values and functions. Nothing here knows a clock, a socket, a database or a task.
 
+pub mod access_key;
 pub mod audit;
 pub mod claims;
 pub mod client_secret;

@@ -13,6 +13,11 @@ use super::resource::Scope;
 pub mod action {
     /// Fetching a token for a webservice, whichever dialect asks.
     pub const TOKEN: &str = "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/token/action";
+    /// Reading both access keys of a webservice.
+    pub const KEYS_LIST: &str =
+        "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/listKeys/action";
+    pub const KEYS_REGENERATE: &str =
+        "Microsoft.MachineLearningServices/workspaces/onlineEndpoints/regenerateKeys/action";
     pub const WORKSPACE_READ: &str = "Microsoft.MachineLearningServices/workspaces/read";
     pub const WORKSPACE_WRITE: &str = "Microsoft.MachineLearningServices/workspaces/write";
     pub const WORKSPACE_DELETE: &str = "Microsoft.MachineLearningServices/workspaces/delete";

@@ -89,7 +89,16 @@ pub fn demand_media_type(request: &HttpRequest, expected: &'static str) -> Resul
 
 /// A JSON body; the error names the member and the place.
 pub async fn json<T: DeserializeOwned>(request: &HttpRequest, payload: Payload) -> Result<T, Problem> {
-    demand_media_type(request, "application/json")?;
+    json_as(request, payload, "application/json").await
+}
+
+/// A JSON body of another media type.
+pub async fn json_as<T: DeserializeOwned>(
+    request: &HttpRequest,
+    payload: Payload,
+    media_type: &'static str,
+) -> Result<T, Problem> {
+    demand_media_type(request, media_type)?;
     let bytes = read(request, payload).await?;
     serde_json::from_slice(&bytes)
         .map_err(|error| Problem::Parameter { name: "body", what: error.to_string() })

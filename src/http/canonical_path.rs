@@ -6,7 +6,7 @@ use actix_web::http::Uri;
 use actix_web::http::uri::PathAndQuery;
 
 /// Words that stand in key positions of our paths.
-const WORDS: [&str; 13] = [
+const WORDS: [&str; 14] = [
     "subscriptions",
     "resourceGroups",
     "providers",
@@ -20,6 +20,7 @@ const WORDS: [&str; 13] = [
     "roleAssignments",
     "roleDefinitions",
     "operations",
+    "operationResults",
 ];
 const NAMESPACES: [&str; 2] = ["Microsoft.MachineLearningServices", "Microsoft.Authorization"];
 /// v1 paths begin with two segments of their own.

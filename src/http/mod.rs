@@ -9,6 +9,7 @@ pub mod middleware;
 pub mod modelmanagement_v1;
 pub mod oauth;
 pub mod ops;
+pub mod paging;
 pub mod problem;
 pub mod rbac;
 pub mod reply;

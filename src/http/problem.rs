@@ -273,6 +273,13 @@ fn denied(denial: Denial, dialect: Dialect) -> Row {
             ("invalid_target", 500_011),
             format!("the webservice has auth mode `{mode}`: there are no tokens for it"),
         ),
+        Denial::NotKeyAuth(mode) => row(
+            S::BAD_REQUEST,
+            "auth-mode-mismatch",
+            "AuthModeMismatch",
+            ("invalid_target", 500_011),
+            format!("the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"),
+        ),
         Denial::LifetimeTooShort => row(
             S::BAD_REQUEST,
             "invalid-parameter",

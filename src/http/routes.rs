@@ -122,17 +122,35 @@ fn oauth_rows() -> Vec<Row> {
 const WORKSPACE: &str = "/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}";
 
 fn v1_rows() -> Vec<Row> {
-    let token = "/subscriptions/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}/services/{name}/token";
+    use action::{
+        KEYS_LIST, KEYS_REGENERATE, WEBSERVICE_DELETE, WEBSERVICE_READ, WEBSERVICE_WRITE, WORKSPACE_READ,
+    };
+    use modelmanagement_v1::{keys, operations, patch, services, token};
+    let path = |rest: &str| -> &'static str { format!("/subscriptions{WORKSPACE}{rest}").leak() };
+    let row = |rest, allow| Row::new(path(rest), allow, Dialect::V1, Endpoint::Api);
     vec![
-        Row::new(token, "POST", Dialect::V1, Endpoint::V1)
-            .open(Method::POST, modelmanagement_v1::token::token),
+        Row::new(path("/services/{name}/token"), "POST", Dialect::V1, Endpoint::V1)
+            .open(Method::POST, token::token),
+        row("/services/{name}/listKeys", "POST").on(Method::POST, KEYS_LIST, WEBSERVICE_READ, keys::list),
+        row("/services/{name}/regenerateKeys", "POST").on(
+            Method::POST,
+            KEYS_REGENERATE,
+            WEBSERVICE_READ,
+            keys::regenerate,
+        ),
+        row("/services", "GET").on(Method::GET, WEBSERVICE_READ, WEBSERVICE_READ, services::list),
+        row("/services/{name}", "DELETE, GET, PATCH")
+            .on(Method::GET, WEBSERVICE_READ, WEBSERVICE_READ, services::get)
+            .on(Method::PATCH, WEBSERVICE_WRITE, WEBSERVICE_READ, patch::patch)
+            .on(Method::DELETE, WEBSERVICE_DELETE, WEBSERVICE_READ, services::delete),
+        row("/operations/{id}", "GET").on(Method::GET, WORKSPACE_READ, WORKSPACE_READ, operations::get),
     ]
 }
 
 fn arm_rows() -> Vec<Row> {
     use action::{
-        WEBSERVICE_DELETE, WEBSERVICE_READ, WEBSERVICE_WRITE, WORKSPACE_DELETE, WORKSPACE_READ,
-        WORKSPACE_WRITE,
+        KEYS_LIST, KEYS_REGENERATE, WEBSERVICE_DELETE, WEBSERVICE_READ, WEBSERVICE_WRITE, WORKSPACE_DELETE,
+        WORKSPACE_READ, WORKSPACE_WRITE,
     };
     let row = |path: String, allow| Row::new(path.leak(), allow, Dialect::V2, Endpoint::Api);
     let token = format!("{WORKSPACE}/onlineEndpoints/{{name}}/token");
@@ -149,6 +167,37 @@ fn arm_rows() -> Vec<Row> {
             .on(Method::GET, WEBSERVICE_READ, WEBSERVICE_READ, arm_v2::endpoints::get)
             .on(Method::PUT, WEBSERVICE_WRITE, WEBSERVICE_READ, arm_v2::endpoints::put)
             .on(Method::DELETE, WEBSERVICE_DELETE, WEBSERVICE_READ, arm_v2::endpoints::delete),
+        row(format!("{WORKSPACE}/onlineEndpoints/{{name}}/listKeys"), "POST").on(
+            Method::POST,
+            KEYS_LIST,
+            WEBSERVICE_READ,
+            arm_v2::keys::list,
+        ),
+        row(format!("{WORKSPACE}/onlineEndpoints/{{name}}/regenerateKeys"), "POST").on(
+            Method::POST,
+            KEYS_REGENERATE,
+            WEBSERVICE_READ,
+            arm_v2::keys::regenerate,
+        ),
+        row(format!("{WORKSPACE}/onlineEndpoints/{{name}}/operations/{{id}}"), "GET").on(
+            Method::GET,
+            WEBSERVICE_READ,
+            WEBSERVICE_READ,
+            arm_v2::keys::operation,
+        ),
+        row(format!("{WORKSPACE}/onlineEndpoints/{{name}}/operationResults/{{id}}"), "GET").on(
+            Method::GET,
+            WEBSERVICE_READ,
+            WEBSERVICE_READ,
+            arm_v2::keys::operation_result,
+        ),
+        row(format!("{WORKSPACE}/onlineEndpoints/{{name}}/deployments"), "GET").on(
+            Method::GET,
+            WEBSERVICE_READ,
+            WEBSERVICE_READ,
+            arm_v2::endpoints::deployments,
+        ),
+        row(String::new(), "GET").open(Method::GET, arm_v2::subscriptions::list),
         row(WORKSPACE.to_owned(), "DELETE, GET, PUT")
             .on(Method::GET, WORKSPACE_READ, WORKSPACE_READ, arm_v2::workspaces::get)
             .on(Method::PUT, WORKSPACE_WRITE, WORKSPACE_READ, arm_v2::workspaces::put)
@@ -241,6 +290,12 @@ fn metadata_rows() -> Vec<Row> {
         row("/{tenant}/discovery/v2.0/keys")
             .open(Method::GET, oauth::jwks::of_tenant)
             .open(Method::HEAD, oauth::jwks::of_tenant),
+        // MSAL knows these two forms of an authority as ones that it need not look up in the cloud.
+        document("/adfs/{tenant}/.well-known/openid-configuration"),
+        document("/{tenant}/{policy:b2c_[^/]+}/v2.0/.well-known/openid-configuration"),
+        row("/discovery")
+            .open(Method::GET, oauth::metadata::services)
+            .open(Method::HEAD, oauth::metadata::services),
         row("/metadata/endpoints")
             .open(Method::GET, oauth::metadata::cloud)
             .open(Method::HEAD, oauth::metadata::cloud),

@@ -1,9 +1,11 @@
 //! Who may call a route of the API: a management token, and the route's action at the route's scope.
 
+use std::sync::Arc;
+
 use super::authenticate::{Authenticated, Credentials};
 use super::issue_token::actor;
 use super::{Core, Refusal, RequestContext};
-use crate::domain::audit::{AuditRecord, Event, Outcome};
+use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
 use crate::domain::ids::AuditRecordId;
 use crate::domain::resource::Scope;
 use crate::domain::role;
@@ -24,6 +26,22 @@ impl Demand {
 }
 
 impl Core {
+    /// Proves the caller, for what any principal of the tenant may see. A refusal is recorded before it is told.
+    pub async fn authenticate_call(
+        &self,
+        bearer: Option<&str>,
+        context: &RequestContext,
+    ) -> Result<Authenticated, Refusal> {
+        let credentials = Credentials::ManagementToken(bearer);
+        match self.authenticate(&credentials).await {
+            Err(refusal @ Refusal::Denied(_)) => {
+                self.record_refused_call(&refusal, actor(None, &credentials), (None, None), context).await?;
+                Err(refusal)
+            }
+            other => other,
+        }
+    }
+
     /// Proves the caller and checks the demand at the scope. A refusal is recorded before it is told.
     pub async fn authorize_call(
         &self,
@@ -42,22 +60,34 @@ impl Core {
             Err(Refusal::Denied(denial)) => Refusal::Denied(*denial),
             Err(_) => return proven,
         };
+        let actor = actor(proven.as_ref().ok(), &credentials);
+        let asked = (Some(scope.to_string()), Some(demand.action));
+        self.record_refused_call(&refusal, actor, asked, context).await?;
+        Err(refusal)
+    }
+
+    async fn record_refused_call(
+        &self,
+        refusal: &Refusal,
+        actor: Actor,
+        (scope, action): (Option<String>, Option<&'static str>),
+        context: &RequestContext,
+    ) -> Result<(), Refusal> {
         let now = self.clock.now();
         let record = AuditRecord {
             id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &context.random.record_id)),
             occurred_at: now,
             event: Event::ApiCall,
             outcome: Outcome::Refused,
-            reason: Some(reason(&refusal)),
-            actor: actor(proven.as_ref().ok(), &credentials),
-            resource: Some(scope.to_string().into()),
+            reason: Some(reason(refusal)),
+            actor,
+            resource: scope.map(Arc::from),
             token: None,
-            detail: Some(demand.action.to_owned()),
+            detail: action.map(str::to_owned),
             request: self.request_facts(context),
             latency_micros: i64::try_from(context.started.elapsed().as_micros()).unwrap_or(i64::MAX),
         };
-        self.recorder.record(record).await?;
-        Err(refusal)
+        Ok(self.recorder.record(record).await?)
     }
 
     /// Whether the caller holds the action at the scope.

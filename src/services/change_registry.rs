@@ -1,8 +1,10 @@
 //! Every change of the registry: mutations and their audit records in one transaction, then the memory of them dropped.
 
 use chrono::Duration;
+use uuid::Uuid;
 
 use super::authenticate::Authenticated;
+use super::issue_token::actor_of;
 use super::{Core, Refusal, RequestContext};
 use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
 use crate::domain::ids::AuditRecordId;
@@ -15,31 +17,27 @@ pub use crate::storage::Mutation;
 const MOST_DELETED: u32 = 10_000;
 
 impl Core {
-    /// Commits changes made by a caller of the API. When this returns, the next request sees them.
+    /// Commits changes made by a caller of the API. When this returns, the next request sees them. Returns the id of the
+    /// first one's record.
     pub async fn change(
         &self,
         caller: &Authenticated,
         mutations: &[Mutation],
         context: &RequestContext,
-    ) -> Result<(), Refusal> {
-        let principal = &caller.facts.principal;
-        let actor = Actor {
-            object_id: Some(principal.object_id),
-            client_id: Some(principal.client_id),
-            tenant_id: Some(principal.tenant_id),
-            credential_id: caller.credential_id,
-            method: Some(caller.method),
-        };
-        self.change_as(&actor, mutations, context).await
+    ) -> Result<AuditRecordId, Refusal> {
+        self.change_as(&actor_of(caller), mutations, context).await
     }
 
-    /// Commits changes made by whoever holds the command line.
+    /// Commits changes made by whoever holds the command line. A webservice that is new gets its access keys with it.
     pub async fn change_as(
         &self,
         actor: &Actor,
         mutations: &[Mutation],
         context: &RequestContext,
-    ) -> Result<(), Refusal> {
+    ) -> Result<AuditRecordId, Refusal> {
+        let keys = self.first_access_keys(mutations).await?;
+        let with_keys = if keys.is_empty() { Vec::new() } else { [mutations, &keys].concat() };
+        let mutations = if keys.is_empty() { mutations } else { &with_keys };
         let now = self.clock.now();
         let facts = self.request_facts(context);
         let latency_micros = i64::try_from(context.started.elapsed().as_micros()).unwrap_or(i64::MAX);
@@ -68,7 +66,7 @@ impl Core {
             .collect();
         let changes = self.store.commit(mutations, &records).await?;
         self.directory.forget(&changes).await?;
-        Ok(())
+        Ok(records.first().map_or_else(|| AuditRecordId::from_uuid(Uuid::nil()), |record| record.id))
     }
 
     /// Deletes a workspace. With webservices in it this is refused unless `with_webservices` asks for it.
@@ -90,7 +88,7 @@ impl Core {
         let mut mutations: Vec<Mutation> =
             webservices.into_iter().map(|webservice| Mutation::DeleteWebservice(webservice.id)).collect();
         mutations.push(Mutation::DeleteWorkspace(id.clone()));
-        self.change(caller, &mutations, context).await
+        self.change(caller, &mutations, context).await.map(drop)
     }
 }
 
@@ -112,6 +110,10 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
             format!("put compute={}/{} auth_mode={}", put.compute_type, put.compute_region, put.auth_mode),
         ),
         Mutation::DeleteWebservice(id) => (id.to_string(), "delete".to_owned()),
+        Mutation::PutAccessKey(id, stored) => (
+            id.text(),
+            format!("{} key, generation {}", stored.key.name.as_str().to_lowercase(), stored.key.generation),
+        ),
         Mutation::PutPrincipal(put) => (
             format!("principal {}", put.object_id),
             format!("put client_id={} enabled={}", put.client_id, put.enabled),

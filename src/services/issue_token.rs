@@ -192,16 +192,22 @@ impl Core {
     }
 }
 
+/// Who asked, proven.
+pub(super) fn actor_of(caller: &Authenticated) -> Actor {
+    let principal = &caller.facts.principal;
+    Actor {
+        object_id: Some(principal.object_id),
+        client_id: Some(principal.client_id),
+        tenant_id: Some(principal.tenant_id),
+        credential_id: caller.credential_id,
+        method: Some(caller.method),
+    }
+}
+
 /// Who asked: proven where it was proven, else as claimed.
 pub(super) fn actor(caller: Option<&Authenticated>, credentials: &Credentials<'_>) -> Actor {
     match (caller, credentials) {
-        (Some(caller), _) => Actor {
-            object_id: Some(caller.facts.principal.object_id),
-            client_id: Some(caller.facts.principal.client_id),
-            tenant_id: Some(caller.facts.principal.tenant_id),
-            credential_id: caller.credential_id,
-            method: Some(caller.method),
-        },
+        (Some(caller), _) => actor_of(caller),
         (None, Credentials::ClientSecret { tenant, client_id, .. }) => Actor {
             client_id: ClientId::parse(client_id).ok(),
             tenant_id: *tenant,

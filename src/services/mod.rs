@@ -1,5 +1,6 @@
 //! The use cases, a verb a file. They take parsed values, so each runs in a test without HTTP.
 
+pub mod access_keys;
 pub mod authenticate;
 pub mod authorize_call;
 pub mod change_registry;

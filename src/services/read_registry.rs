@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::authenticate::Authenticated;
 use super::{Core, Refusal};
-use crate::domain::ids::{ObjectId, RoleAssignmentId};
+use crate::domain::audit::{AuditEntry, Event};
+use crate::domain::ids::{AuditRecordId, ObjectId, RoleAssignmentId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
 use crate::domain::role::RoleAssignment;
@@ -68,6 +69,20 @@ impl Core {
         let Some(client_id) = self.store.client_of(object_id).await? else { return Ok(None) };
         let found = self.directory.principal(client_id).await?;
         Ok(found.filter(|found| found.principal.tenant_id == caller.facts.principal.tenant_id))
+    }
+
+    /// The record of a change in this workspace.
+    pub async fn operation(
+        &self,
+        workspace: &WorkspaceId,
+        id: AuditRecordId,
+    ) -> Result<Option<AuditEntry>, Refusal> {
+        let scope = Scope::from(workspace);
+        let found = self.store.audit_record(id).await?.filter(|found| {
+            let resource = found.resource.as_deref().unwrap_or_default().to_ascii_lowercase();
+            found.event == Event::Change.as_str() && scope.contains_key(&resource)
+        });
+        Ok(found)
     }
 
     pub async fn assignment(&self, id: RoleAssignmentId) -> Result<Option<RoleAssignment>, Refusal> {

@@ -10,6 +10,7 @@ use crate::domain::ids::AuditRecordId;
 use crate::domain::signing_key::{self, KeyLife, SigningAlgorithm, SigningKey, Step, next_life};
 use crate::entropy;
 use crate::signing::key_pair::{KeyError, KeyPair};
+use crate::signing::sealing::{Place, SealingError};
 use crate::signing::signer::{KeyRing, LoadError};
 use crate::signing::verifier::JwksError;
 use crate::storage::{Mutation, StorageError, StoredSigningKey};
@@ -24,7 +25,7 @@ pub enum RotationError {
     #[error(transparent)]
     Key(#[from] KeyError),
     #[error(transparent)]
-    Sealing(#[from] crate::signing::sealing::SealingError),
+    Sealing(#[from] SealingError),
     #[error(transparent)]
     Jwks(#[from] JwksError),
 }
@@ -115,7 +116,7 @@ impl Core {
         let jwk = KeyPair::from_pkcs8(algorithm, der)?.public_jwk();
         let region = self.settings.policy.region.clone();
         let key = SigningKey { kid: jwk.kid.clone(), region, generation, algorithm, life };
-        let private = Some(self.keks.seal(&key, der, self.entropy.as_ref())?);
+        let private = Some(self.keks.seal(&Place::signing_key(&key), der, self.entropy.as_ref())?);
         // A JWK of strings always serialises.
         let public_jwk = serde_json::to_string(&jwk).unwrap_or_default();
         Ok(StoredSigningKey { key, public_jwk, private, kek_id: self.keks.primary_id() })

@@ -1,7 +1,8 @@
-//! Secrets at rest: envelope encryption of private keys under the KEK, digests of client secrets under the pepper.
+//! Secrets at rest: envelope encryption of private keys and access keys under the KEK, digests of client secrets and
+//! access keys under the pepper.
 //!
-//! A private key is sealed under a data key of its own, and that under the KEK, so that a new KEK re-wraps 32 bytes
-//! a row. The additional data bind kid, region, algorithm and generation: a row moved to another place can't be opened.
+//! A value is sealed under a data key of its own, and that under the KEK, so that a new KEK re-wraps 32 bytes a row. The
+//! additional data bind the value to its [`Place`]: a row moved to another one can't be opened.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::{URL_SAFE, URL_SAFE_NO_PAD};
@@ -9,6 +10,7 @@ use ring::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 use ring::{digest, hmac};
 use zeroize::Zeroizing;
 
+use crate::domain::access_key::AccessKey;
 use crate::domain::client_secret::SecretDigest;
 use crate::domain::signing_key::SigningKey;
 use crate::entropy::{self, Entropy};
@@ -25,10 +27,10 @@ pub enum SealingError {
     )]
     Malformed(&'static str),
     #[error(
-        "the signing key {kid} is sealed under KEK {sealed_under}, but the configured KEKs are {configured}: start with the KEK that sealed it"
+        "the {what} is sealed under KEK {sealed_under}, but the configured KEKs are {configured}: start with the KEK that sealed it"
     )]
-    NoSuchKek { kid: String, sealed_under: String, configured: String },
-    #[error("the signing key {0} can't be opened: its row was altered, moved, or belongs to another region")]
+    NoSuchKek { what: String, sealed_under: String, configured: String },
+    #[error("the {0} can't be opened: its row was altered, moved, or belongs to another region")]
     Broken(String),
 }
 
@@ -39,6 +41,44 @@ pub fn parse_key(name: &'static str, text: &str) -> Result<Zeroizing<[u8; KEY_BY
     let bytes = bytes.map_err(|_| SealingError::Malformed(name))?;
     let key = <[u8; KEY_BYTES]>::try_from(bytes.as_slice()).map_err(|_| SealingError::Malformed(name))?;
     Ok(Zeroizing::new(key))
+}
+
+/// Where a sealed value belongs; it opens nowhere else.
+pub struct Place {
+    /// For people.
+    what: String,
+    /// What the data key is bound to.
+    row: String,
+    /// What the value is bound to, besides its row.
+    version: String,
+}
+
+impl Place {
+    pub fn signing_key(key: &SigningKey) -> Self {
+        Self {
+            what: format!("signing key {}", key.kid),
+            row: key.kid.clone(),
+            version: format!("{}|{}|{}", key.region, key.algorithm.as_str(), key.generation),
+        }
+    }
+
+    /// `webservice_key` is the lower-case ARM id.
+    pub fn access_key(webservice_key: &str, key: &AccessKey) -> Self {
+        let name = key.name.as_str();
+        Self {
+            what: format!("{} key of {webservice_key}", name.to_lowercase()),
+            row: format!("{webservice_key}|{name}"),
+            version: key.generation.to_string(),
+        }
+    }
+
+    fn aad(&self) -> String {
+        format!("v1|{}|{}", self.row, self.version)
+    }
+
+    fn kek_aad(&self, kek_id: &[u8; 8]) -> String {
+        format!("v1|{}|{}", hex(kek_id), self.row)
+    }
 }
 
 /// A key-encryption key with the id under which rows name it.
@@ -62,47 +102,47 @@ impl KekList {
         self.0.first().map(|kek| kek.id).unwrap_or_default()
     }
 
-    /// Seals PKCS#8 DER for the row of this key.
+    /// Seals a value for its place.
     pub fn seal(
         &self,
-        key: &SigningKey,
-        private: &[u8],
+        place: &Place,
+        plain: &[u8],
         entropy: &dyn Entropy,
     ) -> Result<SealedPrivate, SealingError> {
-        let broken = || SealingError::Broken(key.kid.clone());
+        let broken = || SealingError::Broken(place.what.clone());
         let kek = self.0.first().ok_or_else(broken)?;
         let data_key = Zeroizing::new(entropy::bytes::<KEY_BYTES>(entropy));
         Ok(SealedPrivate {
-            private: seal(&aead_key(&data_key), &row_aad(key), private, entropy).ok_or_else(broken)?,
-            data_key: seal(&kek.key, &kek_aad(&kek.id, key), data_key.as_slice(), entropy)
+            private: seal(&aead_key(&data_key), &place.aad(), plain, entropy).ok_or_else(broken)?,
+            data_key: seal(&kek.key, &place.kek_aad(&kek.id), data_key.as_slice(), entropy)
                 .ok_or_else(broken)?,
         })
     }
 
-    /// Opens a row's private bytes.
+    /// Opens the value of a place.
     pub fn open(
         &self,
-        key: &SigningKey,
+        place: &Place,
         kek_id: [u8; 8],
         sealed: &SealedPrivate,
     ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
         let Some(kek) = self.0.iter().find(|kek| kek.id == kek_id) else {
             let configured: Vec<String> = self.0.iter().map(|kek| hex(&kek.id)).collect();
             return Err(SealingError::NoSuchKek {
-                kid: key.kid.clone(),
+                what: place.what.clone(),
                 sealed_under: hex(&kek_id),
                 configured: configured.join(", "),
             });
         };
-        let broken = || SealingError::Broken(key.kid.clone());
-        let data_key = open(&kek.key, &kek_aad(&kek.id, key), &sealed.data_key).ok_or_else(broken)?;
+        let broken = || SealingError::Broken(place.what.clone());
+        let data_key = open(&kek.key, &place.kek_aad(&kek.id), &sealed.data_key).ok_or_else(broken)?;
         let data_key =
             Zeroizing::new(<[u8; KEY_BYTES]>::try_from(data_key.as_slice()).map_err(|_| broken())?);
-        open(&aead_key(&data_key), &row_aad(key), &sealed.private).ok_or_else(broken)
+        open(&aead_key(&data_key), &place.aad(), &sealed.private).ok_or_else(broken)
     }
 }
 
-/// The key under which client secrets are digested.
+/// The key under which client secrets and access keys are digested.
 pub struct Pepper {
     id: [u8; 8],
     key: hmac::Key,
@@ -148,14 +188,6 @@ fn aead_key(bytes: &[u8; KEY_BYTES]) -> LessSafeKey {
     LessSafeKey::new(UnboundKey::new(&AES_256_GCM, bytes).expect("32 bytes are an AES-256 key"))
 }
 
-fn row_aad(key: &SigningKey) -> String {
-    format!("v1|{}|{}|{}|{}", key.kid, key.region, key.algorithm.as_str(), key.generation)
-}
-
-fn kek_aad(kek_id: &[u8; 8], key: &SigningKey) -> String {
-    format!("v1|{}|{}", hex(kek_id), key.kid)
-}
-
 /// nonce || ciphertext || tag, with a fresh random nonce: each data key seals one value, a KEK a few thousand.
 fn seal(key: &LessSafeKey, aad: &str, plain: &[u8], entropy: &dyn Entropy) -> Option<Vec<u8>> {
     let nonce = entropy::bytes::<NONCE_LEN>(entropy);
@@ -184,7 +216,7 @@ mod tests {
     use crate::domain::signing_key::{KeyLife, SigningAlgorithm};
     use crate::entropy::SeededEntropy;
 
-    fn row(generation: i64) -> SigningKey {
+    fn row(generation: i64) -> Place {
         let life = KeyLife {
             published_at: DateTime::UNIX_EPOCH,
             sign_from: DateTime::UNIX_EPOCH,
@@ -193,7 +225,8 @@ mod tests {
             revoked_at: None,
         };
         let region = Region::parse("local").expect("lawful");
-        SigningKey { kid: "kid".to_owned(), region, generation, algorithm: SigningAlgorithm::Es256, life }
+        let algorithm = SigningAlgorithm::Es256;
+        Place::signing_key(&SigningKey { kid: "kid".to_owned(), region, generation, algorithm, life })
     }
 
     #[test]

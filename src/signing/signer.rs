@@ -9,7 +9,7 @@ use serde::Serialize;
 use super::jwks::PublicJwk;
 use super::key_pair::{KeyError, KeyPair};
 use super::provider::{KeptKey, library_algorithm};
-use super::sealing::{KekList, SealingError};
+use super::sealing::{KekList, Place, SealingError};
 use crate::domain::claims::TOKEN_TYPE;
 use crate::domain::region::Region;
 use crate::domain::signing_key::{KeyState, SigningKey};
@@ -121,7 +121,7 @@ fn load_key(row: &StoredSigningKey, region: &Region, keks: &KekList) -> Result<L
     let signing = match &row.private {
         // Another region's private keys are not this process's to open.
         Some(sealed) if row.key.region == *region => {
-            let der = keks.open(&row.key, row.kek_id, sealed)?;
+            let der = keks.open(&Place::signing_key(&row.key), row.kek_id, sealed)?;
             let pair =
                 KeyPair::from_pkcs8(row.key.algorithm, &der).map_err(|error| LoadError::Key(kid(), error))?;
             // A swapped public half would make every gateway refuse, or trust, the wrong tokens.

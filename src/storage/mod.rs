@@ -14,8 +14,11 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
+use crate::domain::access_key::AccessKey;
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
-use crate::domain::ids::{ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId};
+use crate::domain::ids::{
+    AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
+};
 use crate::domain::principal::{ClientSecret, ServicePrincipal};
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -34,11 +37,21 @@ pub struct PrincipalFacts {
     pub assignments: Vec<RoleAssignment>,
 }
 
-/// A webservice with its workspace.
+/// A webservice with its workspace and what checks its access keys.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct WebserviceFacts {
     pub webservice: Webservice,
     pub workspace: Workspace,
+    /// Primary, then secondary.
+    pub access_keys: Vec<AccessKey>,
+}
+
+/// An access key as it lies in the database. Its value is of no use without the KEK.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct StoredAccessKey {
+    pub key: AccessKey,
+    pub sealed: SealedPrivate,
+    pub kek_id: [u8; 8],
 }
 
 /// A signing key as it lies in the database. Neither part is of use without the KEK.
@@ -53,7 +66,7 @@ pub struct StoredSigningKey {
     pub kek_id: [u8; 8],
 }
 
-/// PKCS#8 sealed under a data key, and the data key sealed under the KEK.
+/// Secret bytes sealed under a data key, and the data key sealed under the KEK.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SealedPrivate {
     pub private: Vec<u8>,
@@ -87,6 +100,9 @@ pub enum Mutation {
     PutWebservice(Webservice),
     /// Also deletes the role assignments at it.
     DeleteWebservice(WebserviceId),
+    /// Of generation 1: the first one of its name, left alone when there is one. Of a later generation: takes the place
+    /// of the generation before, and is refused when another one has.
+    PutAccessKey(WebserviceId, Box<StoredAccessKey>),
     PutPrincipal(ServicePrincipal),
     DeletePrincipal(ObjectId),
     AddSecret(ClientSecret),
@@ -137,6 +153,8 @@ pub trait Store: Send + Sync {
     async fn workspace(&self, key: &str) -> Result<Option<Workspace>>;
     /// Workspaces whose key lies under this scope key.
     async fn workspaces(&self, scope_key: &str, page: Page<'_>) -> Result<Vec<Workspace>>;
+    /// Primary, then secondary; empty when there is no such webservice.
+    async fn access_keys(&self, webservice_key: &str) -> Result<Vec<StoredAccessKey>>;
     async fn webservices(&self, workspace_key: &str, page: Page<'_>) -> Result<Vec<Webservice>>;
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>>;
     async fn principals(&self, tenant_id: TenantId, page: Page<'_>) -> Result<Vec<ServicePrincipal>>;
@@ -164,6 +182,7 @@ pub trait Store: Send + Sync {
     // The audit.
     /// Durable when it returns. A record that is there already is left as it is.
     async fn append_audit(&self, records: &[Arc<AuditRecord>]) -> Result<()>;
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<AuditEntry>>;
     async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>>;
     /// Regions of registered workspaces and clusters, for metric labels.
     async fn regions(&self) -> Result<Vec<(Region, Region)>>;

@@ -8,6 +8,7 @@
 // A test has no caller to hand an error to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod access_keys;
 mod bad_input;
 mod claims;
 mod concurrency;
@@ -26,3 +27,4 @@ mod routes;
 mod signing_keys;
 mod tenants;
 mod tokens;
+mod v1_services;

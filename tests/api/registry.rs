@@ -36,9 +36,11 @@ fn an_owner_makes_reads_changes_and_deletes_a_workspace() {
     assert_changed(&app, &made, &OWNER, NEW, "put home_region=westeurope");
     let expected = json!({
         "id": NEW, "name": "new-one", "type": "Microsoft.MachineLearningServices/workspaces",
-        "location": "westeurope", "tags": {},
+        "location": "westeurope", "tags": {}, "sku": { "name": "Basic", "tier": "Basic" },
         "properties": { "provisioningState": "Succeeded", "failoverRegions": ["northeurope"],
-                        "creationTime": "2026-03-01T12:00:00Z" },
+                        "creationTime": "2026-03-01T12:00:00Z", "discoveryUrl": format!("{ISSUER}/discovery"),
+                        // Made from the ARM id: it must never change.
+                        "workspaceId": "74c144ce-3a8e-550c-954a-883d4d6fae36" },
     });
     assert_eq!(made.json(), expected);
     assert_eq!(api.get(NEW).expect(200).json(), expected);
@@ -148,8 +150,11 @@ fn a_contributor_changes_webservices_and_no_roles_or_principals() {
     let api = app.api(&CONTRIBUTOR);
     let body = json!({ "properties": { "authMode": "AMLToken", "computeType": "AKS" } });
     let made = api.put(&webservice("made-by-hand"), &body).expect(201);
-    let detail = "put compute=AKS/local auth_mode=token";
-    assert_changed(&app, &made, &CONTRIBUTOR, &webservice("made-by-hand"), detail);
+    let mut details: Vec<_> = app.audit_of(&made).into_iter().map(|entry| entry.detail.unwrap()).collect();
+    details.reverse();
+    let expected =
+        ["put compute=AKS/local auth_mode=token", "primary key, generation 1", "secondary key, generation 1"];
+    assert_eq!(details, expected, "a record for each change, in their order");
     app.token_as(&READER, "made-by-hand").expect(200);
     api.delete(&webservice("made-by-hand")).expect(200);
     api.delete(&webservice("made-by-hand")).expect(204);

@@ -1,5 +1,6 @@
 //! The list of cases. Each is a test of its own for each database.
 
+pub mod access_keys;
 pub mod audit;
 pub mod changes;
 pub mod concurrency;
@@ -73,7 +74,13 @@ macro_rules! conformance {
                     regions_are_those_of_workspaces_and_clusters
                     a_fact_is_remembered_the_first_time
                 }
+                access_keys {
+                    the_first_keys_are_kept
+                    a_generation_takes_the_place_of_the_one_before_only
+                    keys_go_with_their_webservice
+                }
                 audit {
+                    a_record_is_found_by_its_id
                     a_record_is_read_back_with_every_field_and_with_none
                     an_append_is_idempotent_by_id
                     a_commit_writes_its_records

@@ -4,12 +4,11 @@ use actix_web::{HttpResponse, web::Payload};
 use serde_json::json;
 
 use super::views;
-use super::workspaces::page_of;
 use crate::domain::resource::Scope;
 use crate::domain::webservice::{AuthMode, ComputeType, Webservice};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
-use crate::http::{body, reply};
+use crate::http::{body, paging, reply};
 use crate::services::Refusal;
 use crate::services::change_registry::Mutation;
 
@@ -31,10 +30,9 @@ pub async fn list(call: Call) -> HttpResponse {
         call.authorize(&Scope::from(&id)).await?;
         let workspace = call.core.workspace(&id).await?;
         workspace.ok_or(Refusal::NotFound)?;
-        let after = call.query("$skip").unwrap_or_default();
-        let after = if after.is_empty() { call.query("$skipToken").unwrap_or_default() } else { after };
+        let after = paging::cursor(&call, &id.key())?;
         let (found, next) = call.core.webservices(&id, &after).await?;
-        Ok(page_of(&call, found.iter().map(|found| views::endpoint(found, &[])).collect(), next))
+        Ok(paging::page(&call, found.iter().map(|found| views::endpoint(found, &[])).collect(), next))
     };
     call.reply(result.await)
 }
@@ -68,6 +66,18 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         call.core.metrics.introduce_pair(home, compute);
         let view = views::endpoint(&after, &warnings);
         Ok(if before.is_some() { reply::ok(&view) } else { reply::created(&view) })
+    };
+    call.reply(result.await)
+}
+
+/// wsts knows no deployments, but the v2 SDK asks for them with each endpoint.
+pub async fn deployments(call: Call) -> HttpResponse {
+    let result = async {
+        call.demand_api_version()?;
+        let id = call.webservice()?;
+        call.authorize(&Scope::from(&id)).await?;
+        call.core.webservice(&id).await?.ok_or(Refusal::NotFound)?;
+        Ok(reply::ok(&json!({ "value": [] })))
     };
     call.reply(result.await)
 }

@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::SecondsFormat;
 use serde::Deserialize;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::region::Region;
@@ -67,14 +68,20 @@ const fn auth_mode(mode: AuthMode) -> &'static str {
     }
 }
 
-pub fn workspace(workspace: &Workspace) -> Value {
+/// `discoveryUrl` leads the v1 SDK to this service; `workspaceId` is made from the ARM id, so it is the same everywhere
+/// and for ever.
+pub fn workspace(workspace: &Workspace, issuer: &str) -> Value {
+    let workspace_id = Uuid::new_v5(&Uuid::NAMESPACE_URL, workspace.id.key().as_bytes());
     json!({
         "id": workspace.id.to_string(),
         "name": workspace.id.name(),
         "type": format!("{PROVIDER}/workspaces"),
         "location": workspace.home_region,
         "tags": {},
+        "sku": { "name": "Basic", "tier": "Basic" },
         "properties": {
+            "workspaceId": workspace_id,
+            "discoveryUrl": format!("{issuer}/discovery"),
             "provisioningState": "Succeeded",
             "failoverRegions": workspace.failover_regions,
             "creationTime": workspace.created_at.to_rfc3339_opts(SecondsFormat::Secs, true),

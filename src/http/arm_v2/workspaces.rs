@@ -8,7 +8,7 @@ use crate::domain::resource::Scope;
 use crate::domain::workspace::Workspace;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
-use crate::http::{body, reply};
+use crate::http::{body, paging, reply};
 use crate::services::Refusal;
 use crate::services::change_registry::Mutation;
 
@@ -18,7 +18,7 @@ pub async fn get(call: Call) -> HttpResponse {
         let id = call.workspace()?;
         call.authorize(&Scope::from(&id)).await?;
         let found = call.core.workspace(&id).await?;
-        Ok(reply::ok(&views::workspace(&found.ok_or(Refusal::NotFound)?)))
+        Ok(reply::ok(&views::workspace(&found.ok_or(Refusal::NotFound)?, issuer(&call))))
     };
     call.reply(result.await)
 }
@@ -34,9 +34,13 @@ pub async fn list(call: Call) -> HttpResponse {
         let scope = Scope::parse(&format!("/subscriptions/{}{group}", call.segment("subscription")))
             .map_err(|error| Problem::Parameter { name: "path", what: error.to_string() })?;
         call.authorize(&scope).await?;
-        let after = call.query("$skipToken").unwrap_or_default();
+        let after = paging::cursor(&call, scope.key())?;
         let (found, next) = call.core.workspaces(&scope, &after).await?;
-        Ok(page_of(&call, found.iter().map(views::workspace).collect(), next))
+        Ok(paging::page(
+            &call,
+            found.iter().map(|found| views::workspace(found, issuer(&call))).collect(),
+            next,
+        ))
     };
     call.reply(result.await)
 }
@@ -59,7 +63,7 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
             updated_at: now,
         };
         call.core.change(&caller, &[Mutation::PutWorkspace(after.clone())], &call.context).await?;
-        let view = views::workspace(&after);
+        let view = views::workspace(&after, issuer(&call));
         Ok(if before.is_some() { reply::ok(&view) } else { reply::created(&view) })
     };
     call.reply(result.await)
@@ -82,15 +86,6 @@ pub async fn delete(call: Call) -> HttpResponse {
     call.reply(result.await)
 }
 
-/// One page of a list; `nextLink` is absolute, from the configured issuer, and absent on the last page.
-pub fn page_of(call: &Call, value: Vec<serde_json::Value>, next: Option<String>) -> HttpResponse {
-    let Some(next) = next else {
-        return reply::ok(&json!({ "value": value }));
-    };
-    let query: String = form_urlencoded::Serializer::new(String::new())
-        .append_pair("api-version", &call.query("api-version").unwrap_or_default())
-        .append_pair("$skipToken", &next)
-        .finish();
-    let link = format!("{}{}?{query}", call.core.settings.policy.issuer, call.request.path());
-    reply::ok(&json!({ "value": value, "nextLink": link }))
+fn issuer(call: &Call) -> &str {
+    &call.core.settings.policy.issuer
 }

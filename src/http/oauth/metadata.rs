@@ -41,6 +41,15 @@ fn discovery(call: &Call, tenant: &str) -> Value {
     })
 }
 
+/// `GET /discovery`: where the v1 SDK finds the parts of a workspace; all of them are this service.
+pub async fn services(call: Call) -> HttpResponse {
+    let issuer = &call.core.settings.policy.issuer;
+    let names = ["api", "experimentation", "history", "hyperdrive", "modelmanagement", "studio"];
+    let document: Value = names.into_iter().map(|name| (name.to_owned(), json!(issuer))).collect();
+    let result: Result<HttpResponse, Problem> = Ok(reply::ok(&document));
+    call.reply(result)
+}
+
 /// `GET /metadata/endpoints`: one cloud, whose ARM, login and audience are this service.
 pub async fn cloud(call: Call) -> HttpResponse {
     let issuer = &call.core.settings.policy.issuer;

@@ -1,6 +1,7 @@
 //! Audit rows. A batch is one statement, so its commit is one round trip to the database's thread.
 
 use std::borrow::Borrow;
+use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
 use chrono::{DateTime, Duration, Utc};
@@ -11,6 +12,7 @@ use uuid::Uuid;
 
 use super::codec::{Columns as _, micros, unavailable};
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::ids::AuditRecordId;
 use crate::domain::resource::WebserviceId;
 use crate::storage::{Result, StorageError};
 
@@ -55,7 +57,7 @@ pub async fn append(connection: &mut SqliteConnection, records: &[Arc<AuditRecor
 /// Inserts within the caller's transaction, if there is one. A record that is there already is left as it is.
 pub async fn insert(connection: &mut SqliteConnection, records: &[impl Borrow<AuditRecord>]) -> Result<()> {
     let mut placed: Vec<_> =
-        records.iter().map(|record| (position(record.borrow()), record.borrow())).collect();
+        records.iter().map(|record| (position(record.borrow().id), record.borrow())).collect();
     // Records of two workers arrive a little out of order; only what lies behind the last row is cheap to append.
     placed.sort_unstable_by_key(|(position, _)| *position);
     for chunk in placed.chunks(ROWS_PER_STATEMENT) {
@@ -69,8 +71,8 @@ pub async fn insert(connection: &mut SqliteConnection, records: &[impl Borrow<Au
 }
 
 /// Where a record stands: 42 bits of milliseconds, 12 of their fraction, 9 of randomness, all from its id.
-fn position(record: &AuditRecord) -> i64 {
-    let id = record.id.uuid().as_u128();
+fn position(id: AuditRecordId) -> i64 {
+    let id = id.uuid().as_u128();
     let (millis, fraction, random) = ((id >> 80) & 0x3ff_ffff_ffff, (id >> 64) & 0xfff, id & 0x1ff);
     // 63 bits, so never negative.
     (millis << 21 | fraction << 9 | random) as i64
@@ -145,11 +147,13 @@ fn statement(rows: usize) -> Arc<str> {
     statements.get(rows).map_or_else(|| Arc::from(""), Arc::clone)
 }
 
-/// Writes rows into a statement's arguments. Words that come again in a batch (events, kids, addresses) are made
+/// Writes rows into a statement's arguments. Words that come again in a batch (events, kids) are made
 /// once: the driver would otherwise copy each of them twice for every row.
 struct RowWriter {
     arguments: SqliteArguments,
     words: Vec<Arc<str>>,
+    /// Behind a proxy all requests have the same one.
+    last_address: Option<(IpAddr, Arc<str>)>,
 }
 
 /// Distinct words that are looked through before a text is simply copied.
@@ -159,7 +163,7 @@ impl RowWriter {
     fn new(rows: usize) -> Self {
         let mut arguments = SqliteArguments::default();
         arguments.reserve(rows * COLUMNS.len(), 0);
-        Self { arguments, words: Vec::with_capacity(WORDS) }
+        Self { arguments, words: Vec::with_capacity(WORDS), last_address: None }
     }
 
     /// In the order of [`COLUMNS`].
@@ -183,10 +187,22 @@ impl RowWriter {
         self.value(record.detail.as_deref())?;
         self.word(Some(request.endpoint))?;
         self.value(Arc::clone(&request.region))?;
-        self.word(request.address.map(|address| address.to_string()).as_deref())?;
+        self.address(request.address)?;
         self.value(Arc::clone(&request.request_id))?;
         self.value(request.trace_id.as_deref())?;
         self.value(record.latency_micros)
+    }
+
+    fn address(&mut self, address: Option<IpAddr>) -> Result<()> {
+        let Some(address) = address else { return self.value(None::<i64>) };
+        match &self.last_address {
+            Some((last, text)) if *last == address => self.value(Arc::clone(text)),
+            _ => {
+                let text: Arc<str> = address.to_string().into();
+                self.last_address = Some((address, Arc::clone(&text)));
+                self.value(text)
+            }
+        }
     }
 
     fn value<'t>(&mut self, value: impl Encode<'t, Sqlite> + Type<Sqlite>) -> Result<()> {
@@ -205,6 +221,18 @@ impl RowWriter {
         }
         self.value(word)
     }
+}
+
+pub async fn by_id(pool: &SqlitePool, id: AuditRecordId) -> Result<Option<AuditEntry>> {
+    let first = position(id);
+    let row = sqlx::query("SELECT * FROM audit_records WHERE position BETWEEN ? AND ? AND id = ?")
+        .bind(first)
+        .bind(first.saturating_add(FARTHEST.num_milliseconds() << 21))
+        .bind(id.uuid())
+        .fetch_optional(pool)
+        .await
+        .map_err(unavailable)?;
+    row.as_ref().map(entry_from).transpose()
 }
 
 pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {

@@ -4,12 +4,13 @@ use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::codec::{Columns as _, corrupt, unavailable};
 use super::registry;
+use crate::domain::access_key::{AccessKey, KeyName};
 use crate::domain::client_secret::SecretDigest;
 use crate::domain::ids::{ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
 use crate::domain::principal::{ClientSecret, SecretSlot};
 use crate::domain::resource::Scope;
 use crate::domain::role::{RoleAssignment, RoleDefinition};
-use crate::storage::{PrincipalFacts, Result, WebserviceFacts};
+use crate::storage::{PrincipalFacts, Result, SealedPrivate, StoredAccessKey, WebserviceFacts};
 
 pub async fn principal(pool: &SqlitePool, client_id: ClientId) -> Result<Option<PrincipalFacts>> {
     // One snapshot for the three reads: a revocation between them can't be half seen.
@@ -62,8 +63,40 @@ pub async fn webservice(pool: &SqlitePool, key: &str) -> Result<Option<Webservic
         .fetch_one(&mut *transaction)
         .await
         .map_err(unavailable)?;
+    let access_keys = sqlx::query(ACCESS_KEYS)
+        .bind(key)
+        .fetch_all(&mut *transaction)
+        .await
+        .map_err(unavailable)?
+        .iter()
+        .map(|row| Ok(access_key_from(row)?.key))
+        .collect::<Result<_>>()?;
     transaction.rollback().await.map_err(unavailable)?;
-    Ok(Some(WebserviceFacts { webservice, workspace: registry::workspace_from(&workspace)? }))
+    let workspace = registry::workspace_from(&workspace)?;
+    Ok(Some(WebserviceFacts { webservice, workspace, access_keys }))
+}
+
+/// `Primary` comes before `Secondary`.
+const ACCESS_KEYS: &str = "SELECT * FROM access_keys WHERE webservice_key = ? ORDER BY name";
+
+pub async fn access_keys(pool: &SqlitePool, webservice_key: &str) -> Result<Vec<StoredAccessKey>> {
+    let rows = sqlx::query(ACCESS_KEYS).bind(webservice_key).fetch_all(pool).await.map_err(unavailable)?;
+    rows.iter().map(access_key_from).collect()
+}
+
+fn access_key_from(row: &SqliteRow) -> Result<StoredAccessKey> {
+    let parse = |text: &str| KeyName::parse(text).ok_or(format!("`{text}`"));
+    let sealed = |column| row.bytes_opt(column).map(Option::unwrap_or_default);
+    Ok(StoredAccessKey {
+        key: AccessKey {
+            name: row.parsed("name", parse)?,
+            generation: row.int("generation")?,
+            digest: SecretDigest(row.bytes("digest")?),
+            created_at: row.time("created_at")?,
+        },
+        sealed: SealedPrivate { private: sealed("sealed_value")?, data_key: sealed("sealed_data_key")? },
+        kek_id: row.bytes("kek_id")?,
+    })
 }
 
 pub async fn roles(pool: &SqlitePool) -> Result<Vec<RoleDefinition>> {

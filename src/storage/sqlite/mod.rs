@@ -25,11 +25,11 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use self::writer::Writer;
 use super::{
-    Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredSigningKey,
-    WebserviceFacts,
+    Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
+    StoredSigningKey, WebserviceFacts,
 };
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
-use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, TenantId};
+use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
 use crate::domain::resource::Scope;
@@ -156,6 +156,10 @@ impl Store for SqliteStore {
         registry::webservices(&self.readers, workspace_key, page).await
     }
 
+    async fn access_keys(&self, webservice_key: &str) -> Result<Vec<StoredAccessKey>> {
+        facts::access_keys(&self.readers, webservice_key).await
+    }
+
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>> {
         facts::client_of(&self.readers, object_id).await
     }
@@ -210,6 +214,10 @@ impl Store for SqliteStore {
         let mut turn = self.writer.turn().await?;
         let outcome = audit::append(&mut turn.connection, records).await;
         turn.end(outcome)
+    }
+
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<AuditEntry>> {
+        audit::by_id(&self.readers, id).await
     }
 
     async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {

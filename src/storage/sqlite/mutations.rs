@@ -49,6 +49,7 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::DeleteWorkspace(id) => resources::delete_workspace(connection, id).await,
         Mutation::PutWebservice(webservice) => resources::put_webservice(connection, webservice).await,
         Mutation::DeleteWebservice(id) => resources::delete_webservice(connection, id).await,
+        Mutation::PutAccessKey(id, key) => resources::put_access_key(connection, id, key).await,
         Mutation::PutPrincipal(principal) => access::put_principal(connection, principal).await,
         Mutation::DeletePrincipal(object_id) => access::delete_principal(connection, *object_id).await,
         Mutation::AddSecret(secret) => access::add_secret(connection, secret).await,

@@ -220,6 +220,20 @@ pub async fn records_of_one_instant_are_all_kept(store: Arc<dyn Store>) {
     );
 }
 
+pub async fn a_record_is_found_by_its_id(store: Arc<dyn Store>) {
+    let twin = AuditRecord {
+        id: AuditRecordId::from_uuid(Uuid::from_u128(record(1).id.uuid().as_u128() ^ (1 << 40))),
+        ..record(1)
+    };
+    append(&store, &[record(1), record(2), twin.clone()]).await;
+    for wanted in [record(1), twin] {
+        assert_eq!(store.audit_record(wanted.id).await.unwrap(), Some(entry(&wanted)));
+    }
+    assert_eq!(store.audit_record(record(3).id).await.unwrap(), None);
+    assert_eq!(store.audit_record(AuditRecordId::from_uuid(Uuid::nil())).await.unwrap(), None);
+    assert_eq!(store.audit_record(AuditRecordId::from_uuid(Uuid::max())).await.unwrap(), None);
+}
+
 pub async fn an_empty_batch_is_well(store: Arc<dyn Store>) {
     append(&store, &[]).await;
     assert_eq!(found(&store, all()).await, NONE);

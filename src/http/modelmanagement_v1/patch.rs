@@ -1,0 +1,102 @@
+//! `PATCH …/services/{name}`: a JSON Patch (RFC 6902) of the few members that wsts keeps. The auth mode is judged on
+//! what would result, not on each step.
+
+use actix_web::{HttpResponse, web::Payload};
+use serde::Deserialize;
+use serde_json::Value;
+
+use super::{operations, views};
+use crate::domain::resource::Scope;
+use crate::domain::webservice::{AuthMode, Webservice};
+use crate::http::call::Call;
+use crate::http::problem::Problem;
+use crate::http::{body, reply};
+use crate::services::Refusal;
+use crate::services::change_registry::Mutation;
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Step {
+    op: String,
+    path: String,
+    #[serde(default)]
+    value: Value,
+}
+
+pub async fn patch(call: Call, payload: Payload) -> HttpResponse {
+    let result = async {
+        let id = call.webservice()?;
+        let caller = call.authorize(&Scope::from(&id)).await?;
+        let steps: Vec<Step> = body::json_as(&call.request, payload, "application/json-patch+json").await?;
+        let found = call.core.webservice(&id).await?.ok_or(Refusal::NotFound)?;
+        let mut after = apply(&found.webservice, &steps)?;
+        if after.same_settings(&found.webservice) {
+            return Ok(reply::ok(&views::service(&after, None)));
+        }
+        after.updated_at = call.core.clock.now();
+        let operation =
+            call.core.change(&caller, &[Mutation::PutWebservice(after.clone())], &call.context).await?;
+        let mut answer = reply::ok(&views::service(&after, Some(&operation.to_string())));
+        operations::point_to(&call, &mut answer, operation);
+        Ok(answer)
+    };
+    call.reply(result.await)
+}
+
+/// The webservice as the steps would leave it.
+fn apply(before: &Webservice, steps: &[Step]) -> Result<Webservice, Problem> {
+    let mut after = before.clone();
+    let (mut key, mut token) = (before.auth_mode == AuthMode::Key, before.auth_mode == AuthMode::Token);
+    for step in steps {
+        if !matches!(step.op.as_str(), "add" | "replace" | "remove") {
+            return Err(refused(format!("`{}` is none of add, replace, remove", short(&step.op))));
+        }
+        let value = if step.op == "remove" { &Value::Null } else { &step.value };
+        match step.path.as_str() {
+            "/authEnabled" => key = switch(step)?,
+            "/aadAuthEnabled" => token = switch(step)?,
+            "/description" => after.description = typed(value, &step.path)?,
+            "/kvTags" => after.tags = typed::<Option<_>>(value, &step.path)?.unwrap_or_default(),
+            "/scoringUri" => after.scoring_uri = typed(value, &step.path)?,
+            other => {
+                return Err(refused(format!(
+                    "`{}` can't be changed here: wsts keeps authEnabled, aadAuthEnabled, description, kvTags and scoringUri",
+                    short(other)
+                )));
+            }
+        }
+    }
+    let mode = match (key, token) {
+        (true, true) => {
+            return Err(refused(
+                "authEnabled and aadAuthEnabled would both be true: switch one off with the other".to_owned(),
+            ));
+        }
+        (true, false) => AuthMode::Key,
+        (false, true) => AuthMode::Token,
+        (false, false) => AuthMode::None,
+    };
+    after.auth_mode =
+        AuthMode::resolve(after.compute_type, Some(mode)).map_err(|error| refused(error.to_string()))?;
+    Ok(after)
+}
+
+fn switch(step: &Step) -> Result<bool, Problem> {
+    match (step.op.as_str(), &step.value) {
+        ("add" | "replace", Value::Bool(on)) => Ok(*on),
+        _ => Err(refused(format!("`{}` takes true or false", step.path))),
+    }
+}
+
+fn typed<T: serde::de::DeserializeOwned>(value: &Value, path: &str) -> Result<T, Problem> {
+    serde_json::from_value(value.clone()).map_err(|error| refused(format!("`{path}`: {error}")))
+}
+
+fn refused(what: String) -> Problem {
+    Problem::Parameter { name: "patch", what }
+}
+
+/// A caller's text, cut to what an error line bears.
+fn short(text: &str) -> String {
+    text.chars().take(64).collect()
+}
