@@ -100,6 +100,26 @@ pub async fn json_as<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     demand_media_type(request, media_type)?;
     let bytes = read(request, payload).await?;
-    serde_json::from_slice(&bytes)
-        .map_err(|error| Problem::Parameter { name: "body", what: error.to_string() })
+    let mut json = serde_json::Deserializer::from_slice(&bytes);
+    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+        let path = error.path().to_string();
+        wrong_json(&path, &error.into_inner())
+    })?;
+    json.end().map_err(|error| wrong_json(".", &error))?;
+    Ok(value)
+}
+
+/// `path` is `.` for the body as a whole.
+fn wrong_json(path: &str, error: &serde_json::Error) -> Problem {
+    let text = error.to_string();
+    // The names of our structs say nothing to a caller.
+    let what = match text
+        .split_once("expected struct ")
+        .and_then(|(before, after)| Some((before, after.split_once(' ')?.1)))
+    {
+        Some((before, after)) => format!("{before}expected an object {after}"),
+        None => text,
+    };
+    let what = if path == "." { what } else { format!("`{path}`: {what}") };
+    Problem::Parameter { name: "body", what }
 }

@@ -378,3 +378,28 @@ fn two_authorization_headers_are_refused() {
     ask(&[FORM, &header]).expect(200);
     assert_names(&ask(&[FORM, &header, &header]), "invalid_request", "`Authorization`");
 }
+
+#[test]
+fn the_member_of_a_json_body_that_is_wrong_is_named() {
+    let app = TestApp::start();
+    let bearer = format!("Bearer {}", app.management_token(&OWNER));
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json")];
+    for (body, said) in [
+        (
+            r#"{"properties":{"scoringUri":7}}"#,
+            "`properties.scoringUri`: invalid type: integer `7`, expected a string",
+        ),
+        (r#"{"properties":{"tokenLifetimeSeconds":1}}"#, "`properties.tokenLifetimeSeconds`: "),
+        (r#"{"properties":{},"tags":{"a":[]}}"#, "`tags.a`: "),
+        (r#"{"properties":[]} x"#, "`properties`: "),
+        (r#"{"properties":{}} x"#, "trailing characters"),
+        (r#"{}"#, "missing field `properties`"),
+        ("7", "invalid type: integer `7`, expected an object at line 1"),
+    ] {
+        let path = format!("{}?{V}", webservice("scorer"));
+        let answer = app.send("PUT", &path, &headers, body.as_bytes()).expect(400);
+        let message = answer.json()["error"]["message"].as_str().unwrap().to_owned();
+        assert!(message.starts_with("`body`: ") && message.contains(said), "{body}: {message}");
+        assert!(!message.contains("struct"), "{message}");
+    }
+}
