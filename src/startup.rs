@@ -252,6 +252,11 @@ fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
     TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
 }
 
+/// Reads the certificate and its key as a start would.
+pub fn check_certificate(config: &Config) -> Result<(), StartError> {
+    config.server.tls.as_ref().map(tls_config).transpose().map(drop)
+}
+
 fn tls_config(tls: &Tls) -> Result<ServerConfig, StartError> {
     let fail = |what: &std::path::Path, error: &dyn std::fmt::Display| {
         StartError::Tls(format!("{}: {error}", what.display()))

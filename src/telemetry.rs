@@ -10,10 +10,16 @@ use crate::config::{ConfigError, Log, LogFormat};
 /// actix logs each malformed request as an error of the service, which it is not.
 const QUIET: &str = "actix_http::h1::dispatcher=off";
 
+/// What `log.level` lets through.
+pub fn filter(log: &Log) -> Result<EnvFilter, ConfigError> {
+    EnvFilter::try_new(format!("{},{QUIET}", log.level)).map_err(|error| {
+        ConfigError(format!("log.level `{}`: {error}; use off, error, warn, info, debug or trace", log.level))
+    })
+}
+
 /// Installs the subscriber for the process.
 pub fn start(log: &Log) -> Result<(), ConfigError> {
-    let filter = EnvFilter::try_new(format!("{},{QUIET}", log.level))
-        .map_err(|error| ConfigError(format!("log.level: {error}")))?;
+    let filter = filter(log)?;
     let text = match log.format {
         LogFormat::Text => true,
         LogFormat::Json => false,

@@ -16,7 +16,7 @@ use std::process::ExitCode;
 use clap::{Parser, Subcommand};
 
 use crate::config::{Config, Log, LogFormat};
-use crate::startup::{Parts, compose};
+use crate::startup::{Parts, check_certificate, compose};
 use crate::telemetry;
 
 /// Regional token service for ML webservices.
@@ -109,6 +109,8 @@ fn check(args: &ConfigArg) -> Outcome {
     let config = Config::load(&args.config)?;
     config.secrets.keks()?;
     config.secrets.pepper()?;
+    telemetry::filter(&config.log)?;
+    check_certificate(&config)?;
     println!("{}: good", args.config.display());
     Ok(ExitCode::SUCCESS)
 }

@@ -196,6 +196,9 @@ pub struct ConfigError(pub String);
 /// 32 bytes that wipe themselves.
 pub type Key = Zeroizing<[u8; KEY_BYTES]>;
 
+/// Longer than this nobody waits for a stop.
+const MAX_DRAIN_SECONDS: u64 = 3600;
+
 impl Config {
     /// Reads a file and the environment over it, and checks every section.
     pub fn load(file: &Path) -> Result<Self, ConfigError> {
@@ -233,6 +236,9 @@ impl Config {
                 "server.issuer must begin with https:// unless server.listen is a loopback address"
                     .to_owned(),
             );
+        }
+        if self.server.drain_seconds > MAX_DRAIN_SECONDS {
+            return fail(format!("server.drain_seconds must be at most {MAX_DRAIN_SECONDS}"));
         }
         if self.server.workers == Some(0) {
             return fail("server.workers must be at least 1".to_owned());

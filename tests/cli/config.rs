@@ -32,6 +32,9 @@ fn what_can_not_be_is_refused_by_name() {
     refused(&place, "[ops]", "[keys]\njwks_max_age_seconds = 7200\n[ops]", "jwks_max_age_seconds");
     refused(&place, "[ops]", "[keys]\nalgorithm = \"HS256\"\n[ops]", "HS256");
     refused(&place, "issuer = \"https://localhost", "issuer = \"https://localhost/path", "server.issuer");
+    refused(&place, "[ops]", "[log]\nlevel = \"wsts=loud\"\n[ops]", "log.level `wsts=loud`");
+    refused(&place, "[server]", "[server]\ndrain_seconds = 9999999", "server.drain_seconds");
+    refused(&place, "certificate_file = \"", "certificate_file = \"no-", "TLS: ");
     refused(&place, "name = \"local\"", "name = \"two words\"", "two words");
 }
 
