@@ -122,9 +122,7 @@ fn oauth_rows() -> Vec<Row> {
 const WORKSPACE: &str = "/{subscription}/resourceGroups/{group}/providers/Microsoft.MachineLearningServices/workspaces/{workspace}";
 
 fn v1_rows() -> Vec<Row> {
-    use action::{
-        KEYS_LIST, KEYS_REGENERATE, WEBSERVICE_DELETE, WEBSERVICE_READ, WEBSERVICE_WRITE, WORKSPACE_READ,
-    };
+    use action::{KEYS_LIST, KEYS_REGENERATE, WEBSERVICE_DELETE, WEBSERVICE_READ, WEBSERVICE_WRITE};
     use modelmanagement_v1::{keys, operations, patch, services, token};
     let path = |rest: &str| -> &'static str { format!("/subscriptions{WORKSPACE}{rest}").leak() };
     let row = |rest, allow| Row::new(path(rest), allow, Dialect::V1, Endpoint::Api);
@@ -143,7 +141,7 @@ fn v1_rows() -> Vec<Row> {
             .on(Method::GET, WEBSERVICE_READ, WEBSERVICE_READ, services::get)
             .on(Method::PATCH, WEBSERVICE_WRITE, WEBSERVICE_READ, patch::patch)
             .on(Method::DELETE, WEBSERVICE_DELETE, WEBSERVICE_READ, services::delete),
-        row("/operations/{id}", "GET").on(Method::GET, WORKSPACE_READ, WORKSPACE_READ, operations::get),
+        row("/operations/{id}", "GET").on(Method::GET, WEBSERVICE_READ, WEBSERVICE_READ, operations::get),
     ]
 }
 

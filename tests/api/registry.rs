@@ -287,3 +287,20 @@ fn values_outside_the_rules_are_refused_and_named() {
     }
     api.get(&webservice("ruled")).expect(404);
 }
+
+#[test]
+fn a_put_of_what_is_there_keeps_what_it_does_not_name() {
+    let app = TestApp::start();
+    let api = app.api(&CONTRIBUTOR);
+    let before = api.get(&webservice("scorer")).expect(200).json();
+    let after =
+        api.put(&webservice("scorer"), &json!({ "tags": { "a": "b" }, "properties": {} })).expect(200).json();
+    assert_eq!(after["tags"], json!({ "a": "b" }));
+    for name in ["scoringUri", "tokenLifetimeSeconds", "computeType", "authMode"] {
+        assert_eq!(after["properties"][name], before["properties"][name], "{name}");
+        assert!(!after["properties"][name].is_null(), "{name}");
+    }
+    assert_eq!(after["location"], before["location"]);
+    // Judged on what would result: the kept mode with the new compute type.
+    api.put(&webservice("scorer"), &json!({ "properties": { "computeType": "ACI" } })).expect(400);
+}

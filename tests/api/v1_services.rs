@@ -130,6 +130,7 @@ fn a_patch_changes_what_wsts_keeps() {
     let app = TestApp::start();
     let steps = json!([
         { "op": "replace", "path": "/description", "value": "new" },
+        { "op": "add", "path": "/properties/azureml.git.branch", "value": "main" },
         { "op": "add", "path": "/kvTags", "value": { "a": "b" } },
         { "op": "replace", "path": "/authEnabled", "value": true },
         { "op": "replace", "path": "/aadAuthEnabled", "value": false },
@@ -172,6 +173,8 @@ fn a_patch_that_breaks_a_rule_changes_nothing() {
         (json!([good, { "op": "test", "path": "/description", "value": "x" }]), "test"),
         (json!([good, { "op": "move", "from": "/a", "path": "/b" }]), "from"),
         (json!([good, { "op": "remove", "path": "/authEnabled" }]), "authEnabled"),
+        (json!([good, { "op": "replace", "path": "/description" }]), "has no value"),
+        (json!([good, { "op": "add", "path": "/properties/a", "value": {} }]), "properties"),
         (json!({ "op": "replace" }), "body"),
         (json!(["replace"]), "body"),
     ] {

@@ -46,16 +46,21 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let workspace = call.core.workspace(id.workspace()).await?;
         let workspace = workspace.ok_or(Refusal::NotFound)?;
         let before = call.core.webservice(&id).await?;
-        let (compute_type, auth_mode) = kinds(&body.properties)?;
+        // What is absent stays as it is: the SDK reads an endpoint, changes a tag, and puts back only what it knows.
+        let (asked, kept) = (body.properties, before.as_ref().map(|found| &found.webservice));
+        let (compute_type, auth_mode) = kinds(&asked, kept)?;
         let now = call.core.clock.now();
         let after = Webservice {
             id: before.as_ref().map_or_else(|| id.clone(), |found| found.webservice.id.clone()),
             compute_type,
             auth_mode,
-            compute_region: body.location.unwrap_or_else(|| workspace.home_region.clone()),
-            scoring_uri: body.properties.scoring_uri,
-            token_lifetime: body.properties.token_lifetime_seconds,
-            description: body.properties.description,
+            compute_region: body
+                .location
+                .or_else(|| kept.map(|kept| kept.compute_region.clone()))
+                .unwrap_or_else(|| workspace.home_region.clone()),
+            scoring_uri: asked.scoring_uri.or_else(|| kept?.scoring_uri.clone()),
+            token_lifetime: asked.token_lifetime_seconds.or_else(|| kept?.token_lifetime),
+            description: asked.description,
             tags: body.tags,
             created_at: before.as_ref().map_or(now, |found| found.webservice.created_at),
             updated_at: now,
@@ -83,16 +88,19 @@ pub async fn deployments(call: Call) -> HttpResponse {
 }
 
 /// Compute type and auth mode, judged together on what would result.
-fn kinds(properties: &views::EndpointProperties) -> Result<(ComputeType, AuthMode), Problem> {
+fn kinds(
+    properties: &views::EndpointProperties,
+    kept: Option<&Webservice>,
+) -> Result<(ComputeType, AuthMode), Problem> {
     let parameter = |name, what: String| Problem::Parameter { name, what };
     let compute_type = match properties.compute_type.as_deref() {
-        None => ComputeType::Kubernetes,
+        None => kept.map_or(ComputeType::Kubernetes, |kept| kept.compute_type),
         Some(text) => ComputeType::parse(text).ok_or_else(|| {
             parameter("properties.computeType", format!("`{text}` is none of AKS, ACI, Kubernetes"))
         })?,
     };
     let wish = match properties.auth_mode.as_deref() {
-        None => None,
+        None => kept.map(|kept| kept.auth_mode),
         Some(text) => Some(views::parse_auth_mode(text).ok_or_else(|| {
             parameter("properties.authMode", format!("`{text}` is none of Key, AMLToken, None"))
         })?),

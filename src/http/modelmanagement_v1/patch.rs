@@ -19,8 +19,13 @@ use crate::services::change_registry::Mutation;
 struct Step {
     op: String,
     path: String,
-    #[serde(default)]
-    value: Value,
+    /// `None` when it was not sent, which is not the same as null.
+    #[serde(default, deserialize_with = "sent")]
+    value: Option<Value>,
+}
+
+fn sent<'de, D: serde::Deserializer<'de>>(deserializer: D) -> Result<Option<Value>, D::Error> {
+    Value::deserialize(deserializer).map(Some)
 }
 
 pub async fn patch(call: Call, payload: Payload) -> HttpResponse {
@@ -51,13 +56,19 @@ fn apply(before: &Webservice, steps: &[Step]) -> Result<Webservice, Problem> {
         if !matches!(step.op.as_str(), "add" | "replace" | "remove") {
             return Err(refused(format!("`{}` is none of add, replace, remove", short(&step.op))));
         }
-        let value = if step.op == "remove" { &Value::Null } else { &step.value };
+        let value = match (step.op.as_str(), &step.value) {
+            ("remove", _) => &Value::Null,
+            (_, Some(value)) => value,
+            (op, None) => return Err(refused(format!("`{op}` of `{}` has no value", short(&step.path)))),
+        };
         match step.path.as_str() {
             "/authEnabled" => key = switch(step)?,
             "/aadAuthEnabled" => token = switch(step)?,
             "/description" => after.description = typed(value, &step.path)?,
             "/kvTags" => after.tags = typed::<Option<_>>(value, &step.path)?.unwrap_or_default(),
             "/scoringUri" => after.scoring_uri = typed(value, &step.path)?,
+            // The SDK adds where its user's git tree stands. wsts keeps no properties, and the rest is to go through.
+            other if other.starts_with("/properties/") => drop(typed::<Option<String>>(value, &step.path)?),
             other => {
                 return Err(refused(format!(
                     "`{}` can't be changed here: wsts keeps authEnabled, aadAuthEnabled, description, kvTags and scoringUri",
@@ -83,13 +94,13 @@ fn apply(before: &Webservice, steps: &[Step]) -> Result<Webservice, Problem> {
 
 fn switch(step: &Step) -> Result<bool, Problem> {
     match (step.op.as_str(), &step.value) {
-        ("add" | "replace", Value::Bool(on)) => Ok(*on),
+        ("add" | "replace", Some(Value::Bool(on))) => Ok(*on),
         _ => Err(refused(format!("`{}` takes true or false", step.path))),
     }
 }
 
 fn typed<T: serde::de::DeserializeOwned>(value: &Value, path: &str) -> Result<T, Problem> {
-    serde_json::from_value(value.clone()).map_err(|error| refused(format!("`{path}`: {error}")))
+    serde_json::from_value(value.clone()).map_err(|error| refused(format!("`{}`: {error}", short(path))))
 }
 
 fn refused(what: String) -> Problem {
