@@ -20,8 +20,6 @@ const QUEUE: usize = 8192;
 const LARGEST_BATCH: usize = 512;
 /// A record that is not durable by then is not waited for, and its token not released.
 const DEADLINE: Duration = Duration::from_secs(5);
-/// How often a record is handed over again when the worker that was to commit it ended.
-const ATTEMPTS: usize = 3;
 
 /// The record could not be made durable, so what it is about must not be released.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
@@ -56,16 +54,13 @@ impl Recorder {
     /// like the others.
     pub async fn record(&self, record: AuditRecord) -> Outcome {
         let record = Arc::new(record);
-        for _ in 0..ATTEMPTS {
-            // Only a committer that ended before its time leaves no outcome. Whether it reached the database is
-            // unknown; committing a record twice leaves one row.
-            match self.hand_over(Arc::clone(&record))?.await {
-                Ok(outcome) => return outcome,
-                Err(_) => continue,
+        loop {
+            // Only a committer whose worker stopped leaves no outcome, so this goes round once for each worker that
+            // stops. Whether its commit reached the database is unknown; committing a record twice leaves one row.
+            if let Ok(outcome) = self.hand_over(Arc::clone(&record))?.await {
+                return outcome;
             }
         }
-        self.0.metrics.audit_records_dropped.inc();
-        Err(NotRecorded)
     }
 
     fn hand_over(&self, record: Arc<AuditRecord>) -> Result<oneshot::Receiver<Outcome>, NotRecorded> {
@@ -79,7 +74,7 @@ impl Recorder {
         if !std::mem::replace(&mut queue.committing, true) {
             drop(queue);
             // A task, not this future: a caller that goes away must not take the others' commit with it.
-            tokio::spawn(commit_all(Committer { shared: Arc::clone(&self.0), done: false }));
+            tokio::spawn(Committer::new(Arc::clone(&self.0)).commit_all());
         }
         Ok(outcome)
     }
@@ -118,54 +113,64 @@ impl Shared {
 /// The right to commit, held by one task at a time.
 struct Committer {
     shared: Arc<Shared>,
+    /// The batch under way, and who waits for it.
+    records: Vec<Arc<AuditRecord>>,
+    waiters: Vec<oneshot::Sender<Outcome>>,
     /// Given up in order, with nothing waiting.
     done: bool,
 }
 
 impl Committer {
+    fn new(shared: Arc<Shared>) -> Self {
+        Self { shared, records: Vec::new(), waiters: Vec::new(), done: false }
+    }
+
+    async fn commit_all(mut self) {
+        loop {
+            // Once around: requests that are ready on this worker join the batch. With none ready this costs nothing.
+            tokio::task::yield_now().await;
+            if !self.take() {
+                return;
+            }
+            let outcome = self.shared.commit(&self.records).await;
+            self.records.clear();
+            for waiter in self.waiters.drain(..) {
+                // A caller that went away is owed nothing.
+                let _ = waiter.send(outcome);
+            }
+        }
+    }
+
     /// Moves what waits into the batch. With nothing there the right to commit is given up.
-    fn take(
-        &mut self,
-        records: &mut Vec<Arc<AuditRecord>>,
-        waiters: &mut Vec<oneshot::Sender<Outcome>>,
-    ) -> bool {
+    fn take(&mut self) -> bool {
         let mut queue = self.shared.queue();
         let batch = queue.waiting.len().min(LARGEST_BATCH);
         self.done = batch == 0;
         queue.committing = batch > 0;
         for (record, waiter) in queue.waiting.drain(..batch) {
-            records.push(record);
-            waiters.push(waiter);
+            self.records.push(record);
+            self.waiters.push(waiter);
         }
         batch > 0
     }
 }
 
 impl Drop for Committer {
-    /// Its worker stopped, or it panicked: lets go of whoever waits, so that each hands its record over anew and the
-    /// first of them commits.
+    /// Its worker stopped: lets go of whoever waits, so that each hands its record over anew and the first of them
+    /// commits. After a panic the batch is refused instead: what panicked once would panic for ever.
     fn drop(&mut self) {
-        if !self.done {
-            let mut queue = self.shared.queue();
-            queue.committing = false;
-            queue.waiting.clear();
-        }
-    }
-}
-
-async fn commit_all(mut committer: Committer) {
-    let (mut records, mut waiters) = (Vec::new(), Vec::new());
-    loop {
-        // Once around: requests that are ready on this worker join the batch. With none ready this costs nothing.
-        tokio::task::yield_now().await;
-        if !committer.take(&mut records, &mut waiters) {
+        if self.done {
             return;
         }
-        let outcome = committer.shared.commit(&records).await;
-        records.clear();
-        for waiter in waiters.drain(..) {
-            // A caller that went away is owed nothing.
-            let _ = waiter.send(outcome);
+        let mut queue = self.shared.queue();
+        queue.committing = false;
+        queue.waiting.clear();
+        drop(queue);
+        if std::thread::panicking() {
+            self.shared.metrics.audit_records_dropped.inc_by(self.waiters.len() as u64);
+            for waiter in self.waiters.drain(..) {
+                let _ = waiter.send(Err(NotRecorded));
+            }
         }
     }
 }
