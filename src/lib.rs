@@ -11,8 +11,10 @@ pub mod config;
 pub mod directory;
 pub mod domain;
 pub mod entropy;
+pub mod federation;
 #[cfg(feature = "http")]
 pub mod http;
+mod https_client;
 pub mod metrics;
 pub mod services;
 pub mod signing;

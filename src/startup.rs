@@ -22,6 +22,7 @@ use crate::directory::{Capacity, Directory};
 use crate::domain::audit::Actor;
 use crate::domain::issuance::Policy;
 use crate::entropy::{Entropy, SystemEntropy};
+use crate::federation::Federation;
 use crate::http::ops::Draining;
 use crate::http::{middleware, ops, routes};
 use crate::metrics::Metrics;
@@ -126,6 +127,7 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),
+        federation: Federation::new(&config.federation.issuers, Arc::clone(&parts.clock)),
         recorder,
         metrics,
         clock: parts.clock,

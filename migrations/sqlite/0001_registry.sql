@@ -76,27 +76,27 @@ CREATE TABLE client_secrets (
     UNIQUE (object_id, slot)
 ) WITHOUT ROWID, STRICT;
 
+-- Certificates: the public key and what assertions may call it.
 CREATE TABLE key_credentials (
-    id           BLOB PRIMARY KEY CHECK (length(id) = 16),
-    object_id    BLOB NOT NULL REFERENCES principals (object_id) ON DELETE CASCADE,
-    display_name TEXT,
-    public_jwk   TEXT NOT NULL,
-    thumbprint   BLOB,
-    created_at   INTEGER NOT NULL,
-    expires_at   INTEGER NOT NULL
+    id                BLOB PRIMARY KEY CHECK (length(id) = 16),
+    object_id         BLOB NOT NULL REFERENCES principals (object_id) ON DELETE CASCADE,
+    display_name      TEXT,
+    public_jwk        TEXT NOT NULL,
+    sha1_thumbprint   BLOB NOT NULL CHECK (length(sha1_thumbprint) = 20),
+    sha256_thumbprint BLOB NOT NULL CHECK (length(sha256_thumbprint) = 32),
+    starts_at         INTEGER NOT NULL,
+    expires_at        INTEGER NOT NULL,
+    UNIQUE (object_id, sha256_thumbprint)
 ) WITHOUT ROWID, STRICT;
 
-CREATE INDEX key_credentials_by_principal ON key_credentials (object_id);
-
 CREATE TABLE federated_credentials (
-    id         BLOB PRIMARY KEY CHECK (length(id) = 16),
-    object_id  BLOB NOT NULL REFERENCES principals (object_id) ON DELETE CASCADE,
-    name       TEXT NOT NULL,
-    issuer     TEXT NOT NULL,
-    subject    TEXT NOT NULL,
-    audience   TEXT NOT NULL,
-    claims     TEXT NOT NULL, -- JSON object of further claims that must be equal
-    created_at INTEGER NOT NULL,
+    id        BLOB PRIMARY KEY CHECK (length(id) = 16),
+    object_id BLOB NOT NULL REFERENCES principals (object_id) ON DELETE CASCADE,
+    name      TEXT NOT NULL,
+    issuer    TEXT NOT NULL,
+    subject   TEXT NOT NULL,
+    audience  TEXT NOT NULL,
+    claims    TEXT NOT NULL, -- JSON object of further claims that must be equal
     UNIQUE (object_id, name),
     UNIQUE (object_id, issuer, subject, audience)
 ) WITHOUT ROWID, STRICT;

@@ -2,7 +2,6 @@
 
 mod apply;
 mod audit;
-mod http_client;
 mod keys;
 mod quickstart;
 mod serve;
@@ -77,6 +76,9 @@ impl<E: Display> From<E> for Failure {
         Self(error.to_string())
     }
 }
+
+/// How long a command waits for an answer of a server, from the first byte to the last.
+const DEADLINE: std::time::Duration = std::time::Duration::from_secs(10);
 
 /// What a command ends with: the exit code, or why it failed.
 pub type Outcome = Result<ExitCode, Failure>;

@@ -16,10 +16,11 @@ use rcgen::{
 
 use super::apply::{difference, private_file};
 use super::token::{KeptToken, fetch_token};
-use super::{Failure, Outcome, http_client, runtime, serve};
+use super::{DEADLINE, Failure, Outcome, runtime, serve};
 use crate::clock::Clock as _;
 use crate::config::{Config, Log, LogFormat};
 use crate::entropy::{self, SystemEntropy};
+use crate::https_client;
 use crate::services::Core;
 use crate::services::registry_file::RegistryFile;
 use crate::signing::verifier::{Expected, KeySet};
@@ -221,7 +222,7 @@ impl Demo {
 
     /// Fetches over HTTPS, then verifies against the JWKS as a gateway would.
     fn fetch_and_verify(&self) -> Result<Verified, Failure> {
-        let agent = http_client::agent(Some(&self.ca))?;
+        let agent = https_client::agent(Some(&self.ca), DEADLINE)?;
         let secret = std::fs::read_to_string(&self.secret_file).map_err(|error| {
             format!("{}: {error} (remove the data folder to begin anew)", self.secret_file.display())
         })?;
@@ -233,7 +234,7 @@ impl Demo {
         let token = fetch_token(&agent, &self.base, &self.client_id, &secret, &audience, now.timestamp())?;
         let took = started.elapsed();
         let url = format!("{}/.well-known/jwks.json", self.base);
-        let (_, jwks) = http_client::text(agent.get(&url).call(), &url)?;
+        let (_, jwks) = https_client::text(agent.get(&url).call(), &url)?;
         let now = crate::clock::SystemClock.now();
         let expected =
             Expected { issuer: Some(&self.base), audience: Some(&audience), now, leeway_seconds: 0 };

@@ -9,8 +9,9 @@ use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::apply::private_file;
-use super::{Failure, Outcome, http_client};
+use super::{DEADLINE, Failure, Outcome};
 use crate::clock::{Clock as _, SystemClock};
+use crate::https_client;
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -123,7 +124,7 @@ fn fetch(args: &Args, now: i64) -> Result<KeptToken, Failure> {
     };
     let base = args.url.trim_end_matches('/');
     demand_https(base)?;
-    let agent = http_client::agent(args.ca.as_deref())?;
+    let agent = https_client::agent(args.ca.as_deref(), DEADLINE)?;
     fetch_token(&agent, base, &args.client_id, &secret, &format!("{base}{}", args.webservice), now)
 }
 
@@ -160,7 +161,7 @@ pub fn fetch_token(
         ("client_secret", secret),
         ("resource", resource),
     ];
-    let (status, text) = http_client::text(agent.post(&url).send_form(form), &url)?;
+    let (status, text) = https_client::text(agent.post(&url).send_form(form), &url)?;
     if status != 200 {
         let why = serde_json::from_str::<ErrorAnswer>(&text)
             .map_or(text, |answer| format!("{}: {}", answer.error, answer.error_description));

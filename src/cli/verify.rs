@@ -6,8 +6,9 @@ use std::process::ExitCode;
 
 use chrono::DateTime;
 
-use super::{Failure, Outcome, http_client};
+use super::{DEADLINE, Failure, Outcome};
 use crate::clock::{Clock as _, SystemClock};
+use crate::https_client;
 use crate::signing::provider;
 use crate::signing::verifier::{Expected, KeySet};
 
@@ -74,7 +75,7 @@ fn read_jwks(place: &str, ca: Option<&Path>) -> Result<String, Failure> {
     if !place.starts_with("https://") && !place.starts_with("http://") {
         return std::fs::read_to_string(place).map_err(|error| Failure(format!("{place}: {error}")));
     }
-    let (status, text) = http_client::text(http_client::agent(ca)?.get(place).call(), place)?;
+    let (status, text) = https_client::text(https_client::agent(ca, DEADLINE)?.get(place).call(), place)?;
     if status == 200 { Ok(text) } else { Err(Failure(format!("{place} answered {status}"))) }
 }
 
@@ -88,7 +89,8 @@ fn read_token(place: &str) -> Result<String, Failure> {
 }
 
 pub fn healthcheck(args: &HealthArgs) -> Outcome {
-    let (status, text) = http_client::text(http_client::agent(None)?.get(&args.url).call(), &args.url)?;
+    let (status, text) =
+        https_client::text(https_client::agent(None, DEADLINE)?.get(&args.url).call(), &args.url)?;
     print!("{text}");
     Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
 }

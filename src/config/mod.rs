@@ -13,6 +13,7 @@ use zeroize::Zeroizing;
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::region::Region;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
+use crate::federation::TrustedIssuer;
 use crate::signing::sealing::{self, KEY_BYTES};
 
 /// Everything an operator decides.
@@ -30,6 +31,8 @@ pub struct Config {
     pub tokens: Tokens,
     #[serde(default)]
     pub keys: Keys,
+    #[serde(default)]
+    pub federation: FederationSection,
     #[serde(default)]
     pub directory: DirectorySection,
     #[serde(default)]
@@ -104,6 +107,13 @@ pub struct Keys {
     pub lead_seconds: u32,
     pub window_seconds: u32,
     pub jwks_max_age_seconds: u32,
+}
+
+#[derive(Debug, Clone, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct FederationSection {
+    /// Issuers that a federated credential may name. No other one is ever asked for keys.
+    pub issuers: Vec<TrustedIssuer>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -250,6 +260,18 @@ impl Config {
         ] {
             if entries == 0 {
                 return fail(format!("{name} must be at least 1"));
+            }
+        }
+        for (place, issuer) in self.federation.issuers.iter().enumerate() {
+            if let Err(error) = issuer.check() {
+                return fail(format!("federation.issuers[{place}]: {error}"));
+            }
+            if self.federation.issuers.iter().skip(place + 1).any(|other| other.issuer == issuer.issuer) {
+                return fail(format!("federation.issuers: `{}` is named twice", issuer.issuer));
+            }
+            if issuer.issuer == self.server.issuer {
+                // A token that this service issued would prove a principal for ever anew.
+                return fail(format!("federation.issuers: `{}` is this service itself", issuer.issuer));
             }
         }
         self.key_policy().check().map_err(|error| ConfigError(error.to_string()))

@@ -109,7 +109,8 @@ pub struct Actor {
     pub client_id: Option<ClientId>,
     pub tenant_id: Option<TenantId>,
     pub credential_id: Option<CredentialId>,
-    /// `client_secret`, `management_token`, or `command_line`.
+    /// `client_secret`, `private_key_jwt`, `federated_credential` (or `client_assertion`, not proven to be either),
+    /// `management_token`, or `command_line`.
     pub method: Option<&'static str>,
 }
 

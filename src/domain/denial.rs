@@ -13,6 +13,18 @@ pub enum Denial {
     SecretExpired,
     PrincipalDisabled,
     WrongTenant,
+    // Assertions. Without a right signature the caller learns nothing of the principal either.
+    MalformedAssertion(&'static str),
+    AssertionOfUnknownClient,
+    FederationOfUnknownClient,
+    UnknownCertificate,
+    WrongSignature,
+    CertificateExpired,
+    AssertionTime,
+    AssertionAudience,
+    /// No federated credential has this issuer, subject and audience.
+    NoFederatedCredential,
+    UnknownIssuerKey,
     // Bearer tokens on the API routes.
     MissingToken,
     InvalidToken,
@@ -36,6 +48,15 @@ impl Denial {
             Self::SecretExpired => "secret_expired",
             Self::PrincipalDisabled => "principal_disabled",
             Self::WrongTenant => "wrong_tenant",
+            Self::MalformedAssertion(_) => "malformed_assertion",
+            Self::AssertionOfUnknownClient | Self::FederationOfUnknownClient => "unknown_client",
+            Self::UnknownCertificate => "unknown_certificate",
+            Self::WrongSignature => "wrong_signature",
+            Self::CertificateExpired => "certificate_expired",
+            Self::AssertionTime => "assertion_time",
+            Self::AssertionAudience => "assertion_audience",
+            Self::NoFederatedCredential => "no_federated_credential",
+            Self::UnknownIssuerKey => "unknown_issuer_key",
             Self::MissingToken => "missing_token",
             Self::InvalidToken => "invalid_token",
             Self::TokenExpired => "token_expired",
@@ -49,17 +70,13 @@ impl Denial {
 
     /// Whether the caller failed to prove who it is (as opposed to what it may do).
     pub const fn is_of_credentials(self) -> bool {
-        matches!(
+        !matches!(
             self,
-            Self::UnknownClient
-                | Self::MalformedSecret
-                | Self::WrongSecret
-                | Self::SecretExpired
-                | Self::PrincipalDisabled
-                | Self::WrongTenant
-                | Self::MissingToken
-                | Self::InvalidToken
-                | Self::TokenExpired
+            Self::NoSuchWebservice
+                | Self::NoRole
+                | Self::NotTokenAuth(_)
+                | Self::NotKeyAuth(_)
+                | Self::LifetimeTooShort
         )
     }
 }

@@ -245,6 +245,16 @@ fn denied(denial: Denial, dialect: Dialect) -> Row {
             "the client id is unknown in this tenant, its secret is wrong or expired, or it is disabled",
         ),
         Denial::PrincipalDisabled if dialect == Dialect::OAuth => denied(Denial::UnknownClient, dialect),
+        Denial::MalformedAssertion(_)
+        | Denial::AssertionOfUnknownClient
+        | Denial::FederationOfUnknownClient
+        | Denial::UnknownCertificate
+        | Denial::WrongSignature
+        | Denial::CertificateExpired
+        | Denial::AssertionTime
+        | Denial::AssertionAudience
+        | Denial::NoFederatedCredential
+        | Denial::UnknownIssuerKey => denied_assertion(denial),
         Denial::MissingToken => row(
             S::UNAUTHORIZED,
             "missing-token",
@@ -288,6 +298,35 @@ fn denied(denial: Denial, dialect: Dialect) -> Row {
             "`token_lifetime_seconds`: a requested lifetime is at least 60 seconds",
         ),
     }
+}
+
+/// Faults of an assertion. What comes before its signature says nothing of the principal; what comes after is said to
+/// who holds its key.
+fn denied_assertion(denial: Denial) -> Row {
+    let (code, text) = match denial {
+        Denial::MalformedAssertion(what) => (50_027, format!("the assertion can't be taken: {what}")),
+        Denial::CertificateExpired => {
+            (1_000_502, "the certificate has expired or is not yet valid".to_owned())
+        }
+        Denial::AssertionTime => (
+            700_024,
+            "the assertion has expired or is not yet valid, or lives too long: check the clock and `exp`".to_owned(),
+        ),
+        Denial::AssertionAudience => (
+            700_023,
+            "the assertion's audience is neither this service's issuer nor the token endpoint that was called".to_owned(),
+        ),
+        // Here and below one answer for an unknown client too: nobody learns which client ids exist.
+        Denial::NoFederatedCredential | Denial::FederationOfUnknownClient => (
+            700_213,
+            "the client id is unknown in this tenant, or no federated credential of it has the assertion's issuer, subject and audience".to_owned(),
+        ),
+        _ => (
+            700_027,
+            "the client id is unknown in this tenant, or no certificate or key of it made this assertion".to_owned(),
+        ),
+    };
+    row(StatusCode::UNAUTHORIZED, "invalid-client", "InvalidClient", ("invalid_client", code), text)
 }
 
 /// What an error answer needs to know of its request.

@@ -269,6 +269,24 @@ fn principal_rows() -> Vec<Row> {
             PRINCIPAL_READ,
             rbac::passwords::remove,
         ),
+        row("/v1.0/servicePrincipals/{id}/keyCredentials", "GET, POST")
+            .on(Method::GET, PRINCIPAL_READ, PRINCIPAL_READ, rbac::credentials::certificates)
+            .on(Method::POST, PRINCIPAL_CREDENTIALS, PRINCIPAL_READ, rbac::credentials::add_certificate),
+        row("/v1.0/servicePrincipals/{id}/keyCredentials/{credential}", "DELETE").on(
+            Method::DELETE,
+            PRINCIPAL_CREDENTIALS,
+            PRINCIPAL_READ,
+            rbac::credentials::remove_certificate,
+        ),
+        row("/v1.0/servicePrincipals/{id}/federatedIdentityCredentials", "GET, POST")
+            .on(Method::GET, PRINCIPAL_READ, PRINCIPAL_READ, rbac::credentials::federated)
+            .on(Method::POST, PRINCIPAL_CREDENTIALS, PRINCIPAL_READ, rbac::credentials::add_federated),
+        row("/v1.0/servicePrincipals/{id}/federatedIdentityCredentials/{credential}", "DELETE").on(
+            Method::DELETE,
+            PRINCIPAL_CREDENTIALS,
+            PRINCIPAL_READ,
+            rbac::credentials::remove_federated,
+        ),
     ]
 }
 

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use super::client_assertion::ClientAssertion;
 use super::{Core, Refusal};
 use crate::directory::verified::VerifiedCaller;
 use crate::domain::client_secret::{self, SecretDigest};
@@ -21,6 +22,7 @@ pub enum Credentials<'a> {
         client_id: &'a str,
         secret: &'a str,
     },
+    ClientAssertion(ClientAssertion<'a>),
     /// `Authorization: Bearer`, `None` when the header is missing.
     ManagementToken(Option<&'a str>),
 }
@@ -29,6 +31,7 @@ impl Credentials<'_> {
     pub const fn method(&self) -> &'static str {
         match self {
             Self::ClientSecret { .. } => "client_secret",
+            Self::ClientAssertion(_) => "client_assertion",
             Self::ManagementToken(_) => "management_token",
         }
     }
@@ -45,11 +48,12 @@ pub struct Authenticated {
 impl Core {
     /// Proves the caller, and counts the attempt.
     pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Authenticated, Refusal> {
-        let outcome = match *credentials {
+        let outcome = match credentials {
             Credentials::ClientSecret { tenant, client_id, secret } => {
-                self.by_client_secret(tenant, client_id, secret).await
+                self.by_client_secret(*tenant, client_id, secret).await
             }
-            Credentials::ManagementToken(token) => self.by_management_token(token).await,
+            Credentials::ClientAssertion(shown) => self.by_client_assertion(shown).await,
+            Credentials::ManagementToken(token) => self.by_management_token(*token).await,
         };
         let result = match &outcome {
             Ok(_) => "ok",
@@ -88,12 +92,7 @@ impl Core {
         if !matched.is_live(self.clock.now()) {
             return Err(Refusal::Denied(Denial::SecretExpired));
         }
-        if tenant.is_some_and(|tenant| tenant != facts.principal.tenant_id) {
-            return Err(Refusal::Denied(Denial::WrongTenant));
-        }
-        if !facts.principal.enabled {
-            return Err(Refusal::Denied(Denial::PrincipalDisabled));
-        }
+        is_open(&facts, tenant).map_err(Refusal::Denied)?;
         let credential_id = Some(matched.id);
         Ok(Authenticated { facts, credential_id, method: "client_secret" })
     }
@@ -138,6 +137,17 @@ impl Core {
     }
 }
 
+/// Whether a proven principal may come in by this door.
+pub(super) fn is_open(facts: &PrincipalFacts, tenant: Option<TenantId>) -> Result<(), Denial> {
+    if tenant.is_some_and(|tenant| tenant != facts.principal.tenant_id) {
+        return Err(Denial::WrongTenant);
+    }
+    if !facts.principal.enabled {
+        return Err(Denial::PrincipalDisabled);
+    }
+    Ok(())
+}
+
 /// Never hashes more than a secret can be; a longer text matches nothing anyway.
 fn bounded(secret: &str) -> &str {
     if secret.len() > MAX_SECRET_BYTES { "" } else { secret }
@@ -145,10 +155,22 @@ fn bounded(secret: &str) -> &str {
 
 const fn metric_result(denial: Denial) -> &'static str {
     match denial {
-        Denial::UnknownClient => "unknown_client",
-        Denial::SecretExpired | Denial::TokenExpired => "expired",
+        Denial::UnknownClient | Denial::AssertionOfUnknownClient | Denial::FederationOfUnknownClient => {
+            "unknown_client"
+        }
+        Denial::SecretExpired | Denial::TokenExpired | Denial::AssertionTime | Denial::CertificateExpired => {
+            "expired"
+        }
         Denial::PrincipalDisabled => "disabled",
-        Denial::MalformedSecret | Denial::MissingToken | Denial::InvalidToken => "malformed",
+        Denial::MalformedSecret
+        | Denial::MissingToken
+        | Denial::InvalidToken
+        | Denial::MalformedAssertion(_) => "malformed",
+        Denial::UnknownCertificate
+        | Denial::WrongSignature
+        | Denial::AssertionAudience
+        | Denial::NoFederatedCredential
+        | Denial::UnknownIssuerKey => "bad_assertion",
         _ => "bad_secret",
     }
 }

@@ -126,6 +126,20 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
         Mutation::RemoveSecret(object_id, id) => {
             (format!("principal {object_id}"), format!("remove secret {id}"))
         }
+        Mutation::AddKeyCredential(key) => (
+            format!("principal {}", key.object_id),
+            format!("add certificate {} until {}", key.id, key.expires_at),
+        ),
+        Mutation::RemoveKeyCredential(object_id, id) => {
+            (format!("principal {object_id}"), format!("remove certificate {id}"))
+        }
+        Mutation::PutFederatedCredential(put) => (
+            format!("principal {}", put.object_id),
+            format!("put federated credential {} issuer={} subject={}", put.id, put.issuer, put.subject),
+        ),
+        Mutation::RemoveFederatedCredential(object_id, id) => {
+            (format!("principal {object_id}"), format!("remove federated credential {id}"))
+        }
         Mutation::PutRole(role) => (format!("role {}", role.id), format!("put `{}`", role.name)),
         Mutation::DeleteRole(id) => (format!("role {id}"), "delete".to_owned()),
         Mutation::PutAssignment(put) => (

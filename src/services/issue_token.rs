@@ -214,6 +214,12 @@ pub(super) fn actor(caller: Option<&Authenticated>, credentials: &Credentials<'_
             method: Some(credentials.method()),
             ..Actor::default()
         },
+        (None, Credentials::ClientAssertion(shown)) => Actor {
+            client_id: shown.client_id.and_then(|text| ClientId::parse(text).ok()),
+            tenant_id: shown.tenant,
+            method: Some(credentials.method()),
+            ..Actor::default()
+        },
         (None, Credentials::ManagementToken(_)) => {
             Actor { method: Some(credentials.method()), ..Actor::default() }
         }

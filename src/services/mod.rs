@@ -4,7 +4,9 @@ pub mod access_keys;
 pub mod authenticate;
 pub mod authorize_call;
 pub mod change_registry;
+pub mod client_assertion;
 pub mod client_secrets;
+pub mod credentials;
 pub mod issue_token;
 pub mod publish_keys;
 pub mod read_registry;
@@ -27,6 +29,7 @@ use crate::domain::denial::Denial;
 use crate::domain::issuance::Policy;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
 use crate::entropy::{self, Entropy};
+use crate::federation::Federation;
 use crate::metrics::Metrics;
 use crate::signing::sealing::{KekList, Pepper};
 use crate::signing::signer::KeyRing;
@@ -47,6 +50,7 @@ pub struct Core {
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub verified: VerifiedTokens,
+    pub federation: Federation,
     pub recorder: Recorder,
     pub metrics: Arc<Metrics>,
     pub clock: Arc<dyn Clock>,

@@ -37,27 +37,49 @@ pub struct JwkSet {
     pub keys: Vec<PublicJwk>,
 }
 
-impl PublicJwk {
+impl KeyMembers {
     /// From an uncompressed point: 0x04, 32 bytes of x, 32 bytes of y.
     pub fn p256(point: &[u8]) -> Self {
         let (x, y) = point.get(1..).unwrap_or_default().split_at_checked(32).unwrap_or_default();
-        let members = KeyMembers::Ec { crv: "P-256".to_owned(), x: encode(x), y: encode(y) };
-        Self::new("EC", "ES256", members)
+        Self::Ec { crv: "P-256".to_owned(), x: encode(x), y: encode(y) }
     }
 
     pub fn ed25519(public: &[u8]) -> Self {
-        Self::new("OKP", "EdDSA", KeyMembers::Okp { crv: "Ed25519".to_owned(), x: encode(public) })
+        Self::Okp { crv: "Ed25519".to_owned(), x: encode(public) }
     }
 
     /// From big-endian modulus and exponent.
     pub fn rsa(n: &[u8], e: &[u8]) -> Self {
-        Self::new("RSA", "RS256", KeyMembers::Rsa { n: encode(n), e: encode(e) })
+        Self::Rsa { n: encode(n), e: encode(e) }
     }
 
-    fn new(kty: &str, alg: &str, members: KeyMembers) -> Self {
+    /// RFC 7518, section 6.1; RFC 8037, section 2.
+    pub const fn kty(&self) -> &'static str {
+        match self {
+            Self::Ec { .. } => "EC",
+            Self::Rsa { .. } => "RSA",
+            Self::Okp { .. } => "OKP",
+        }
+    }
+}
+
+impl PublicJwk {
+    pub fn p256(point: &[u8]) -> Self {
+        Self::new("ES256", KeyMembers::p256(point))
+    }
+
+    pub fn ed25519(public: &[u8]) -> Self {
+        Self::new("EdDSA", KeyMembers::ed25519(public))
+    }
+
+    pub fn rsa(n: &[u8], e: &[u8]) -> Self {
+        Self::new("RS256", KeyMembers::rsa(n, e))
+    }
+
+    fn new(alg: &str, members: KeyMembers) -> Self {
         Self {
-            kid: thumbprint(kty, &members),
-            kty: kty.to_owned(),
+            kid: thumbprint(&members),
+            kty: members.kty().to_owned(),
             usage: "sig".to_owned(),
             alg: alg.to_owned(),
             members,
@@ -68,7 +90,8 @@ impl PublicJwk {
 }
 
 /// RFC 7638, section 3: SHA-256 over the required members in lexicographic order.
-fn thumbprint(kty: &str, members: &KeyMembers) -> String {
+fn thumbprint(members: &KeyMembers) -> String {
+    let kty = members.kty();
     let canonical = match members {
         KeyMembers::Ec { crv, x, y } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#),
         KeyMembers::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"{kty}","n":"{n}"}}"#),
@@ -90,6 +113,6 @@ mod tests {
         // RFC 7638, section 3.1.
         let n = "0vx7agoebGcQSuuPiLJXZptN9nndrQmbXEps2aiAFbWhM78LhWx4cbbfAAtVT86zwu1RK7aPFFxuhDR1L6tSoc_BJECPebWKRXjBZCiFV4n3oknjhMstn64tZ_2W-5JsGY4Hc5n9yBXArwl93lqt7_RN5w6Cf0h4QyQ5v-65YGjQR0_FDW2QvzqY368QQMicAtaSqzs8KJZgnYb9c7d0zgdAZHzu6qMQvRL5hajrn1n91CbOpbISD08qNLyrdkt-bFTWhAI4vMQFh6WeZu0fM4lFd2NcRwr3XPksINHaQ-G_xBniIqbw0Ls1jF44-csFCur-kEgU8awapJzKnqDKgw";
         let members = KeyMembers::Rsa { n: n.to_owned(), e: "AQAB".to_owned() };
-        assert_eq!(thumbprint("RSA", &members), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
+        assert_eq!(thumbprint(&members), "NzbLsXh8uDCcd-6MNwXF4W_7noWXFZAfHkxZsRGC9Xs");
     }
 }

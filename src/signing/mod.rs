@@ -1,8 +1,12 @@
 //! Keys and signatures. Knows no policy: what may be signed is decided in `domain::issuance`.
 
+pub mod assertion;
+pub mod certificate;
 pub mod jwks;
 pub mod key_pair;
 pub mod provider;
+pub mod public_key;
 pub mod sealing;
 pub mod signer;
+pub mod strict_json;
 pub mod verifier;

@@ -8,10 +8,10 @@ use std::collections::HashMap;
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::Deserialize;
 
-use super::jwks::{JwkSet, KeyMembers, PublicJwk};
+use super::jwks::{JwkSet, PublicJwk};
+use super::public_key::{PublicKey, VerificationAlgorithm};
 use crate::domain::claims::{ReadClaims, TOKEN_TYPE};
 
 /// Longest token that is looked at, in bytes.
@@ -35,7 +35,7 @@ pub enum VerifyError {
     #[error("no key of the JWKS has kid `{0}`")]
     UnknownKid(String),
     #[error("the token says alg `{token}`, but its key is for `{key}`")]
-    Algorithm { token: String, key: String },
+    Algorithm { token: String, key: &'static str },
     #[error("the signature is wrong")]
     Signature,
     #[error("the claims can't be read: {0}")]
@@ -72,12 +72,6 @@ pub struct Expected<'a> {
     pub now: DateTime<Utc>,
     /// Clock error granted, in seconds.
     pub leeway_seconds: i64,
-}
-
-struct PublicKey {
-    algorithm: Algorithm,
-    name: &'static str,
-    key: DecodingKey,
 }
 
 /// Public keys by kid.
@@ -131,15 +125,13 @@ impl KeySet {
             return Err(VerifyError::Type(header.typ));
         }
         let key = self.0.get(&header.kid).ok_or(VerifyError::UnknownKid(header.kid))?;
-        if header.alg != key.name {
-            return Err(VerifyError::Algorithm { token: header.alg, key: key.name.to_owned() });
-        }
-        // The library decodes the signature once more; ours comes first because it is the strict one.
-        decode("signature", signature)?;
+        let algorithm = VerificationAlgorithm::parse(&header.alg).filter(|algorithm| key.takes(*algorithm));
+        let Some(algorithm) = algorithm else {
+            return Err(VerifyError::Algorithm { token: header.alg, key: key.algorithm() });
+        };
         let signed = token.get(..token.len() - signature.len() - 1).unwrap_or_default();
-        match jsonwebtoken::crypto::verify(signature, signed.as_bytes(), &key.key, key.algorithm) {
-            Ok(true) => {}
-            Ok(false) | Err(_) => return Err(VerifyError::Signature),
+        if !key.verifies(algorithm, signed.as_bytes(), &decode("signature", signature)?) {
+            return Err(VerifyError::Signature);
         }
         let claims: ReadClaims = serde_json::from_slice(&decode("payload", payload)?)
             .map_err(|error| VerifyError::Claims(error.to_string()))?;
@@ -171,37 +163,12 @@ fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
     URL_SAFE_NO_PAD.decode(text).map_err(|_| VerifyError::Base64(part))
 }
 
+/// Of this service's own keys `use` and `alg` are demanded, and the key is for that one algorithm.
 fn public_key(jwk: &PublicJwk) -> Result<PublicKey, &'static str> {
     if jwk.usage != "sig" {
         return Err("`use` is not `sig`");
     }
-    let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member is not strict base64url");
-    match (jwk.kty.as_str(), jwk.alg.as_str(), &jwk.members) {
-        ("EC", "ES256", KeyMembers::Ec { crv, x, y }) if crv == "P-256" => {
-            if bytes(x)?.len() != 32 || bytes(y)?.len() != 32 {
-                return Err("a P-256 coordinate has 32 bytes");
-            }
-            let key = DecodingKey::from_ec_components(x, y).map_err(|_| "not a P-256 key")?;
-            Ok(PublicKey { algorithm: Algorithm::ES256, name: "ES256", key })
-        }
-        ("OKP", "EdDSA", KeyMembers::Okp { crv, x }) if crv == "Ed25519" => {
-            if bytes(x)?.len() != 32 {
-                return Err("an Ed25519 key has 32 bytes");
-            }
-            let key = DecodingKey::from_ed_components(x).map_err(|_| "not an Ed25519 key")?;
-            Ok(PublicKey { algorithm: Algorithm::EdDSA, name: "EdDSA", key })
-        }
-        ("RSA", "RS256", KeyMembers::Rsa { n, e }) => {
-            let (n, e) = (bytes(n)?, bytes(e)?);
-            if n.len() < 256 || n.first() == Some(&0) {
-                return Err("an RSA modulus has at least 2048 bits and no leading zero");
-            }
-            Ok(PublicKey {
-                algorithm: Algorithm::RS256,
-                name: "RS256",
-                key: DecodingKey::from_rsa_raw_components(&n, &e),
-            })
-        }
-        _ => Err("kty, alg and crv do not belong together, or are not offered (ES256, EdDSA, RS256)"),
-    }
+    let algorithm =
+        VerificationAlgorithm::parse(&jwk.alg).ok_or("`alg` is not offered (ES256, EdDSA, RS256)")?;
+    PublicKey::new(&jwk.kty, &jwk.members)?.only(algorithm)
 }

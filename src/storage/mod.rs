@@ -19,7 +19,7 @@ use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
 use crate::domain::ids::{
     AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
-use crate::domain::principal::{ClientSecret, ServicePrincipal};
+use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
 use crate::domain::role::{RoleAssignment, RoleDefinition};
@@ -34,6 +34,8 @@ pub use error::{Result, StorageError};
 pub struct PrincipalFacts {
     pub principal: ServicePrincipal,
     pub secrets: Vec<ClientSecret>,
+    pub key_credentials: Vec<KeyCredential>,
+    pub federated_credentials: Vec<FederatedCredential>,
     pub assignments: Vec<RoleAssignment>,
 }
 
@@ -83,6 +85,8 @@ pub struct RegistrySnapshot {
     pub principals: Vec<ServicePrincipal>,
     /// Object ids of principals with at least one secret.
     pub with_secret: Vec<ObjectId>,
+    pub key_credentials: Vec<KeyCredential>,
+    pub federated_credentials: Vec<FederatedCredential>,
     pub roles: Vec<RoleDefinition>,
     pub assignments: Vec<RoleAssignment>,
 }
@@ -107,6 +111,10 @@ pub enum Mutation {
     DeletePrincipal(ObjectId),
     AddSecret(ClientSecret),
     RemoveSecret(ObjectId, CredentialId),
+    AddKeyCredential(Box<KeyCredential>),
+    RemoveKeyCredential(ObjectId, CredentialId),
+    PutFederatedCredential(FederatedCredential),
+    RemoveFederatedCredential(ObjectId, CredentialId),
     PutRole(RoleDefinition),
     DeleteRole(RoleDefinitionId),
     PutAssignment(RoleAssignment),

@@ -17,7 +17,8 @@ fn both_discovery_documents_say_the_same_at_both_forms_of_a_tenants_path() {
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
         "scopes_supported": ["https://localhost/.default"],
     });
     assert_eq!(document.json(), expected);

@@ -8,6 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 
 use crate::domain::resource::WebserviceId;
 use crate::http::problem::Problem;
+use crate::services::client_assertion::MAX_ASSERTION_BYTES;
 use crate::services::issue_token::RequestedTarget;
 
 /// The parameters that are looked at.
@@ -16,13 +17,24 @@ pub struct TokenForm<'a> {
     pub grant_type: Option<Cow<'a, str>>,
     pub client_id: Option<Cow<'a, str>>,
     pub client_secret: Option<Cow<'a, str>>,
+    pub client_assertion: Option<Cow<'a, str>>,
+    pub client_assertion_type: Option<Cow<'a, str>>,
     pub scope: Option<Cow<'a, str>>,
     pub resource: Option<Cow<'a, str>>,
     pub token_lifetime_seconds: Option<Cow<'a, str>>,
 }
 
-/// Longest value of any parameter, in bytes.
+/// Longest value of any other parameter, in bytes.
 const MAX_VALUE_BYTES: usize = 4096;
+
+/// What a client proves itself with.
+pub enum ClientProof<'a> {
+    Secret { client_id: Cow<'a, str>, secret: Cow<'a, str> },
+    Assertion { client_id: Option<Cow<'a, str>>, assertion: Cow<'a, str> },
+}
+
+/// RFC 7523, section 2.2.
+const JWT_BEARER: &str = "urn:ietf:params:oauth:client-assertion-type:jwt-bearer";
 
 impl<'a> TokenForm<'a> {
     pub fn parse(body: &'a [u8]) -> Result<Self, Problem> {
@@ -35,13 +47,16 @@ impl<'a> TokenForm<'a> {
                 "grant_type" => ("grant_type", &mut form.grant_type),
                 "client_id" => ("client_id", &mut form.client_id),
                 "client_secret" => ("client_secret", &mut form.client_secret),
+                "client_assertion" => ("client_assertion", &mut form.client_assertion),
+                "client_assertion_type" => ("client_assertion_type", &mut form.client_assertion_type),
                 "scope" => ("scope", &mut form.scope),
                 "resource" => ("resource", &mut form.resource),
                 "token_lifetime_seconds" => ("token_lifetime_seconds", &mut form.token_lifetime_seconds),
                 _ => continue,
             };
-            if value.len() > MAX_VALUE_BYTES {
-                return Err(parameter(name, format!("longer than {MAX_VALUE_BYTES} bytes")));
+            let most = if name == "client_assertion" { MAX_ASSERTION_BYTES } else { MAX_VALUE_BYTES };
+            if value.len() > most {
+                return Err(parameter(name, format!("longer than {most} bytes")));
             }
             // A parameter without a value counts as omitted (RFC 6749, section 3.1), but still as one occurrence.
             if place.replace(value).is_some() {
@@ -51,14 +66,33 @@ impl<'a> TokenForm<'a> {
         Ok(form)
     }
 
-    /// The client's id and secret, from the form or from HTTP Basic.
-    pub fn client(&mut self, authorization: Option<&str>) -> Result<(Cow<'a, str>, Cow<'a, str>), Problem> {
+    /// How the client proves itself: by one method (RFC 6749, section 2.3).
+    pub fn client(&mut self, authorization: Option<&str>) -> Result<ClientProof<'a>, Problem> {
+        let of_type = present(self.client_assertion_type.take());
+        let Some(assertion) = present(self.client_assertion.take()) else {
+            let (client_id, secret) = self.id_and_secret(authorization)?;
+            return Ok(ClientProof::Secret { client_id, secret });
+        };
+        if authorization.is_some() || present(self.client_secret.take()).is_some() {
+            return Err(parameter("client_assertion", "sent beside a client secret: use one of them"));
+        }
+        if of_type.as_deref() != Some(JWT_BEARER) {
+            return Err(parameter("client_assertion_type", format!("must be {JWT_BEARER}")));
+        }
+        Ok(ClientProof::Assertion { client_id: present(self.client_id.take()), assertion })
+    }
+
+    /// From the form or from HTTP Basic.
+    fn id_and_secret(
+        &mut self,
+        authorization: Option<&str>,
+    ) -> Result<(Cow<'a, str>, Cow<'a, str>), Problem> {
         let in_form = (present(self.client_id.take()), present(self.client_secret.take()));
         let Some(authorization) = authorization else {
             return match in_form {
                 (Some(id), Some(secret)) => Ok((id, secret)),
                 (None, _) => Err(parameter("client_id", "missing")),
-                (_, None) => Err(parameter("client_secret", "missing")),
+                (_, None) => Err(parameter("client_secret", "missing, and so is client_assertion")),
             };
         };
         let (id, secret) = basic(authorization).ok_or_else(|| {
@@ -179,6 +213,33 @@ mod tests {
     }
 
     #[test]
+    fn an_assertion_comes_alone_and_with_its_type() {
+        const TYPE: &str =
+            "client_assertion_type=urn%3Aietf%3Aparams%3Aoauth%3Aclient-assertion-type%3Ajwt-bearer";
+        let proof = |body: &str, header: Option<&str>| -> Result<String, Problem> {
+            match TokenForm::parse(body.as_bytes())?.client(header)? {
+                ClientProof::Assertion { client_id, assertion } => Ok(format!("{client_id:?} {assertion}")),
+                ClientProof::Secret { .. } => Ok("secret".to_owned()),
+            }
+        };
+        assert_eq!(
+            proof(&format!("client_assertion=a.b.c&{TYPE}"), None).ok().as_deref(),
+            Some("None a.b.c")
+        );
+        assert!(proof(&format!("client_id=i&client_assertion=a&{TYPE}"), None).is_ok());
+        for (body, header) in [
+            ("client_assertion=a.b.c".to_owned(), None),
+            ("client_assertion=a.b.c&client_assertion_type=saml".to_owned(), None),
+            (format!("client_assertion=a&client_id=i&client_secret=s&{TYPE}"), None),
+            (format!("client_assertion=a&{TYPE}"), Some("Basic aTpz")),
+            (format!("client_assertion=a&client_assertion=b&{TYPE}"), None),
+            (format!("client_assertion={}&{TYPE}", "a".repeat(MAX_ASSERTION_BYTES + 1)), None),
+        ] {
+            assert!(matches!(proof(&body, header), Err(Problem::Parameter { .. })), "{body:.80}");
+        }
+    }
+
+    #[test]
     fn a_parameter_comes_once_and_credentials_from_one_place() {
         assert!(matches!(
             TokenForm::parse(b"scope=a&scope=b"),
@@ -186,7 +247,8 @@ mod tests {
         ));
         assert!(TokenForm::parse(b"foo=a&foo=b").is_ok());
         let header = format!("Basic {}", STANDARD.encode("id:se%2Bcret"));
-        let client = |body: &'static [u8], header: Option<&str>| TokenForm::parse(body)?.client(header);
+        let client =
+            |body: &'static [u8], header: Option<&str>| TokenForm::parse(body)?.id_and_secret(header);
         assert!(
             matches!(client(b"client_id=id&client_secret=x", None), Ok((id, secret)) if id == "id" && secret == "x")
         );

@@ -10,6 +10,7 @@ use crate::domain::signing_key::SigningAlgorithm;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::reply;
+use crate::services::client_assertion;
 
 pub async fn document(call: Call) -> HttpResponse {
     let result = tenant(&call).map(|tenant| {
@@ -36,7 +37,8 @@ fn discovery(call: &Call, tenant: &str) -> Value {
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic"],
+        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_signing_alg_values_supported": client_assertion::ALGORITHMS,
         "scopes_supported": [format!("{issuer}/.default")],
     })
 }

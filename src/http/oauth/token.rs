@@ -3,12 +3,13 @@
 use actix_web::{HttpResponse, web::Payload};
 use serde::Serialize;
 
-use super::form::TokenForm;
+use super::form::{ClientProof, TokenForm};
 use crate::domain::ids::TenantId;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::authenticate::Credentials;
+use crate::services::client_assertion::ClientAssertion;
 use crate::services::issue_token::TokenRequest;
 
 /// RFC 6749, section 5.1; `refresh_in` as MSAL knows it, `refresh_by` in Unix seconds.
@@ -38,10 +39,26 @@ async fn issue(call: &Call, payload: Payload) -> Result<HttpResponse, Problem> {
         Some(_) => return Err(Problem::UnsupportedGrantType),
     }
     let tenant = tenant(call)?;
-    let (client_id, secret) = form.client(call.authorization())?;
+    let proof = form.client(call.authorization())?;
     let settings = &call.core.settings;
+    let endpoint;
     let request = TokenRequest {
-        credentials: Credentials::ClientSecret { tenant, client_id: &client_id, secret: &secret },
+        credentials: match &proof {
+            ClientProof::Secret { client_id, secret } => {
+                Credentials::ClientSecret { tenant, client_id, secret }
+            }
+            ClientProof::Assertion { client_id, assertion } => {
+                let client_id = client_id.as_deref();
+                // Never by the Host header: an assertion for another service must not fit here.
+                endpoint = format!("{}{}", settings.policy.issuer, call.request.path());
+                Credentials::ClientAssertion(ClientAssertion {
+                    tenant,
+                    client_id,
+                    assertion,
+                    endpoint: &endpoint,
+                })
+            }
+        },
         target: form.target(&settings.policy.issuer, &settings.management_audiences)?,
         lifetime_seconds: form.lifetime()?,
     };

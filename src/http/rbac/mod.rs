@@ -1,6 +1,7 @@
 //! Who may do what: role assignments and definitions in ARM's shape, principals in Microsoft Graph's words.
 
 pub mod assignments;
+pub mod credentials;
 pub mod definitions;
 pub mod passwords;
 pub mod principals;

@@ -6,8 +6,9 @@ use actix_web::{HttpResponse, web::Payload};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
+use super::credentials::key_view;
 use crate::domain::ids::{ClientId, ObjectId};
-use crate::domain::principal::{ClientSecret, ServicePrincipal};
+use crate::domain::principal::{ClientSecret, KeyCredential, ServicePrincipal};
 use crate::domain::resource::Scope;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
@@ -36,7 +37,8 @@ pub async fn list(call: Call) -> HttpResponse {
         let caller = call.authorize(&Scope::root()).await?;
         let after = call.query("$skiptoken").unwrap_or_default();
         let (found, next) = call.core.principals(&caller, &after).await?;
-        let mut answer = json!({ "value": found.iter().map(|found| view(found, &[])).collect::<Vec<_>>() });
+        let mut answer =
+            json!({ "value": found.iter().map(|found| view(found, &[], &[])).collect::<Vec<_>>() });
         if let (Some(next), Some(members)) = (next, answer.as_object_mut()) {
             let issuer = &call.core.settings.policy.issuer;
             let link = format!("{issuer}/v1.0/servicePrincipals?$skiptoken={next}");
@@ -50,7 +52,7 @@ pub async fn list(call: Call) -> HttpResponse {
 pub async fn get(call: Call) -> HttpResponse {
     let result = async {
         let (_, found) = find(&call).await?;
-        Ok(reply::ok(&view(&found.principal, &found.secrets)))
+        Ok(reply::ok(&view(&found.principal, &found.secrets, &found.key_credentials)))
     };
     call.reply(result.await)
 }
@@ -69,7 +71,7 @@ pub async fn create(call: Call, payload: Payload) -> HttpResponse {
             created_at: call.core.clock.now(),
         };
         call.core.change(&caller, &[Mutation::PutPrincipal(principal.clone())], &call.context).await?;
-        Ok(reply::created(&view(&principal, &[])))
+        Ok(reply::created(&view(&principal, &[], &[])))
     };
     call.reply(result.await)
 }
@@ -123,7 +125,7 @@ fn display_name(name: String) -> Result<String, Problem> {
     })
 }
 
-fn view(principal: &ServicePrincipal, secrets: &[ClientSecret]) -> Value {
+fn view(principal: &ServicePrincipal, secrets: &[ClientSecret], keys: &[KeyCredential]) -> Value {
     json!({
         "id": principal.object_id,
         "appId": principal.client_id,
@@ -133,6 +135,7 @@ fn view(principal: &ServicePrincipal, secrets: &[ClientSecret]) -> Value {
         "createdDateTime": principal.created_at,
         "servicePrincipalType": "Application",
         "passwordCredentials": secrets.iter().map(password_view).collect::<Vec<_>>(),
+        "keyCredentials": keys.iter().map(key_view).collect::<Vec<_>>(),
     })
 }
 

@@ -28,6 +28,7 @@ pub fn compare(
     let webservices = comparison.webservices(file, &workspaces);
     let roles = comparison.roles(file);
     let principals = comparison.principals(file);
+    comparison.credentials(file, |client_id| principals.get(&client_id).map(|(id, _)| *id), prune);
     let assignments = comparison.assignments(file, &roles, &principals);
     if prune {
         comparison.prune(file, &webservices, &assignments);

@@ -8,6 +8,7 @@
 
 mod compare;
 mod compare_access;
+mod compare_credentials;
 mod compare_resources;
 mod prune;
 #[cfg(test)]
@@ -98,6 +99,24 @@ pub struct PrincipalEntry {
     pub object_id: Option<ObjectId>,
     /// Makes a client secret of this life when the principal has none, and shows it once.
     pub secret_lifetime_days: Option<u32>,
+    /// In PEM, one certificate each.
+    #[serde(default)]
+    pub certificates: Vec<String>,
+    #[serde(default)]
+    pub federated_credentials: Vec<FederatedEntry>,
+}
+
+/// Trust in tokens of another issuer, which `federation.issuers` of the configuration must name too.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FederatedEntry {
+    pub name: String,
+    pub issuer: String,
+    pub subject: String,
+    pub audience: String,
+    /// Further members of the token that must be equal.
+    #[serde(default)]
+    pub claims: BTreeMap<String, String>,
 }
 
 #[derive(Debug, Deserialize)]

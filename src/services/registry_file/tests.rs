@@ -4,7 +4,7 @@ use chrono::DateTime;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::domain::principal::ServicePrincipal;
+use crate::domain::principal::{FederatedCredential, KeyCredential, ServicePrincipal};
 use crate::domain::resource::WebserviceId;
 use crate::domain::role::{RoleAssignment, RoleDefinition, built_in_roles};
 use crate::domain::webservice::Webservice;
@@ -119,6 +119,14 @@ impl Paper {
                 assert!(!held.subscriptions.iter().any(|found| found.tenant_id == *id));
                 assert!(!held.principals.iter().any(|found| found.tenant_id == *id));
                 held.tenants.retain(|found| found.id != *id);
+            }
+            Mutation::AddKeyCredential(key) => held.key_credentials.push(KeyCredential::clone(key)),
+            Mutation::RemoveKeyCredential(_, id) => held.key_credentials.retain(|found| found.id != *id),
+            Mutation::PutFederatedCredential(put) => {
+                replace(&mut held.federated_credentials, put, |one: &FederatedCredential| one.id);
+            }
+            Mutation::RemoveFederatedCredential(_, id) => {
+                held.federated_credentials.retain(|found| found.id != *id);
             }
             other => panic!("a file never does {other:?}"),
         }

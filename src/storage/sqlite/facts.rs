@@ -7,13 +7,13 @@ use super::registry;
 use crate::domain::access_key::{AccessKey, KeyName};
 use crate::domain::client_secret::SecretDigest;
 use crate::domain::ids::{ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
-use crate::domain::principal::{ClientSecret, SecretSlot};
+use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, SecretSlot};
 use crate::domain::resource::Scope;
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::storage::{PrincipalFacts, Result, SealedPrivate, StoredAccessKey, WebserviceFacts};
 
 pub async fn principal(pool: &SqlitePool, client_id: ClientId) -> Result<Option<PrincipalFacts>> {
-    // One snapshot for the three reads: a revocation between them can't be half seen.
+    // One snapshot for all reads: a revocation between them can't be half seen.
     let mut transaction = pool.begin().await.map_err(unavailable)?;
     let row = sqlx::query("SELECT * FROM principals WHERE client_id = ?")
         .bind(client_id.uuid())
@@ -22,20 +22,21 @@ pub async fn principal(pool: &SqlitePool, client_id: ClientId) -> Result<Option<
         .map_err(unavailable)?;
     let Some(row) = row else { return Ok(None) };
     let principal = registry::principal_from(&row)?;
-    let secrets = sqlx::query("SELECT * FROM client_secrets WHERE object_id = ? ORDER BY slot")
-        .bind(principal.object_id.uuid())
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
-    let assignments = sqlx::query("SELECT * FROM role_assignments WHERE object_id = ? ORDER BY id")
-        .bind(principal.object_id.uuid())
-        .fetch_all(&mut *transaction)
-        .await
-        .map_err(unavailable)?;
+    let mut of_principal = async |sql: &'static str| {
+        let query = sqlx::query(sql).bind(principal.object_id.uuid());
+        query.fetch_all(&mut *transaction).await.map_err(unavailable)
+    };
+    let secrets = of_principal("SELECT * FROM client_secrets WHERE object_id = ? ORDER BY slot").await?;
+    let keys = of_principal("SELECT * FROM key_credentials WHERE object_id = ? ORDER BY id").await?;
+    let federated =
+        of_principal("SELECT * FROM federated_credentials WHERE object_id = ? ORDER BY name").await?;
+    let assignments = of_principal("SELECT * FROM role_assignments WHERE object_id = ? ORDER BY id").await?;
     transaction.rollback().await.map_err(unavailable)?;
     Ok(Some(PrincipalFacts {
         principal,
         secrets: secrets.iter().map(secret_from).collect::<Result<_>>()?,
+        key_credentials: keys.iter().map(key_credential_from).collect::<Result<_>>()?,
+        federated_credentials: federated.iter().map(federated_credential_from).collect::<Result<_>>()?,
         assignments: assignments.iter().map(assignment_from).collect::<Result<_>>()?,
     }))
 }
@@ -118,6 +119,31 @@ fn secret_from(row: &SqliteRow) -> Result<ClientSecret> {
         hint: row.text("hint")?,
         created_at: row.time("created_at")?,
         expires_at: row.time("expires_at")?,
+    })
+}
+
+pub fn key_credential_from(row: &SqliteRow) -> Result<KeyCredential> {
+    Ok(KeyCredential {
+        id: CredentialId::from_uuid(row.id("id")?),
+        object_id: ObjectId::from_uuid(row.id("object_id")?),
+        display_name: row.text_opt("display_name")?,
+        public_jwk: row.text("public_jwk")?,
+        sha1_thumbprint: row.bytes("sha1_thumbprint")?,
+        sha256_thumbprint: row.bytes("sha256_thumbprint")?,
+        starts_at: row.time("starts_at")?,
+        expires_at: row.time("expires_at")?,
+    })
+}
+
+pub fn federated_credential_from(row: &SqliteRow) -> Result<FederatedCredential> {
+    Ok(FederatedCredential {
+        id: CredentialId::from_uuid(row.id("id")?),
+        object_id: ObjectId::from_uuid(row.id("object_id")?),
+        name: row.text("name")?,
+        issuer: row.text("issuer")?,
+        subject: row.text("subject")?,
+        audience: row.text("audience")?,
+        claims: row.json("claims")?,
     })
 }
 

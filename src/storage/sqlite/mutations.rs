@@ -53,7 +53,17 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::PutPrincipal(principal) => access::put_principal(connection, principal).await,
         Mutation::DeletePrincipal(object_id) => access::delete_principal(connection, *object_id).await,
         Mutation::AddSecret(secret) => access::add_secret(connection, secret).await,
-        Mutation::RemoveSecret(object_id, id) => access::remove_secret(connection, *object_id, *id).await,
+        Mutation::RemoveSecret(object_id, id) => {
+            access::remove_credential(connection, access::SECRET, *object_id, *id).await
+        }
+        Mutation::AddKeyCredential(key) => access::add_key_credential(connection, key).await,
+        Mutation::RemoveKeyCredential(object_id, id) => {
+            access::remove_credential(connection, access::KEY_CREDENTIAL, *object_id, *id).await
+        }
+        Mutation::PutFederatedCredential(put) => access::put_federated_credential(connection, put).await,
+        Mutation::RemoveFederatedCredential(object_id, id) => {
+            access::remove_credential(connection, access::FEDERATED_CREDENTIAL, *object_id, *id).await
+        }
         Mutation::PutRole(role) => access::put_role(connection, role).await,
         Mutation::DeleteRole(id) => access::delete_role(connection, *id).await,
         Mutation::PutAssignment(assignment) => access::put_assignment(connection, assignment).await,

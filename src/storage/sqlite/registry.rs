@@ -3,7 +3,7 @@
 use sqlx::sqlite::{SqlitePool, SqliteRow};
 
 use super::codec::{Columns as _, corrupt, unavailable};
-use super::facts::{assignment_from, role_from};
+use super::facts::{assignment_from, federated_credential_from, key_credential_from, role_from};
 use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::principal::ServicePrincipal;
@@ -138,6 +138,11 @@ pub async fn snapshot(pool: &SqlitePool) -> Result<RegistrySnapshot> {
         with_secret: each(rows("SELECT DISTINCT object_id FROM client_secrets").await?, |row| {
             Ok(ObjectId::from_uuid(row.id("object_id")?))
         })?,
+        key_credentials: each(rows("SELECT * FROM key_credentials").await?, key_credential_from)?,
+        federated_credentials: each(
+            rows("SELECT * FROM federated_credentials").await?,
+            federated_credential_from,
+        )?,
         roles: each(rows("SELECT * FROM role_definitions").await?, role_from)?,
         assignments: each(rows("SELECT * FROM role_assignments").await?, assignment_from)?,
     };

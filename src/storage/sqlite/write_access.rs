@@ -5,7 +5,7 @@ use sqlx::sqlite::SqliteConnection;
 use super::codec::{micros, to_json};
 use super::mutations::{changed, changed_principal, put, run};
 use crate::domain::ids::{CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
-use crate::domain::principal::{ClientSecret, ServicePrincipal};
+use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::storage::Result;
 
@@ -52,15 +52,59 @@ pub async fn add_secret(connection: &mut SqliteConnection, secret: &ClientSecret
     changed_principal(connection, secret.object_id).await
 }
 
-pub async fn remove_secret(
+pub async fn add_key_credential(connection: &mut SqliteConnection, key: &KeyCredential) -> Result<()> {
+    let sql = "INSERT INTO key_credentials (id, object_id, display_name, public_jwk, sha1_thumbprint, \
+               sha256_thumbprint, starts_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+    let query = sqlx::query(sql)
+        .bind(key.id.uuid())
+        .bind(key.object_id.uuid())
+        .bind(&key.display_name)
+        .bind(&key.public_jwk)
+        .bind(key.sha1_thumbprint.as_slice())
+        .bind(key.sha256_thumbprint.as_slice())
+        .bind(micros(key.starts_at))
+        .bind(micros(key.expires_at));
+    run(connection, query, format!("certificate of principal {}", key.object_id)).await?;
+    changed_principal(connection, key.object_id).await
+}
+
+pub async fn put_federated_credential(
     connection: &mut SqliteConnection,
+    credential: &FederatedCredential,
+) -> Result<()> {
+    let sql = "INSERT INTO federated_credentials (id, object_id, name, issuer, subject, audience, claims) \
+               VALUES (?, ?, ?, ?, ?, ?, ?) ON CONFLICT (id) DO UPDATE SET name = excluded.name, \
+               issuer = excluded.issuer, subject = excluded.subject, audience = excluded.audience, \
+               claims = excluded.claims WHERE object_id = excluded.object_id";
+    let query = sqlx::query(sql)
+        .bind(credential.id.uuid())
+        .bind(credential.object_id.uuid())
+        .bind(&credential.name)
+        .bind(&credential.issuer)
+        .bind(&credential.subject)
+        .bind(&credential.audience)
+        .bind(to_json(&credential.claims)?);
+    let subject = format!("federated credential `{}` of principal {}", credential.name, credential.object_id);
+    put(connection, query, subject, "principal").await?;
+    changed_principal(connection, credential.object_id).await
+}
+
+/// What a credential is called, and its removal.
+pub type Removal = (&'static str, &'static str);
+pub const SECRET: Removal = ("secret", "DELETE FROM client_secrets WHERE id = ? AND object_id = ?");
+pub const KEY_CREDENTIAL: Removal =
+    ("certificate", "DELETE FROM key_credentials WHERE id = ? AND object_id = ?");
+pub const FEDERATED_CREDENTIAL: Removal =
+    ("federated credential", "DELETE FROM federated_credentials WHERE id = ? AND object_id = ?");
+
+pub async fn remove_credential(
+    connection: &mut SqliteConnection,
+    (kind, sql): Removal,
     object_id: ObjectId,
     id: CredentialId,
 ) -> Result<()> {
-    let query = sqlx::query("DELETE FROM client_secrets WHERE id = ? AND object_id = ?")
-        .bind(id.uuid())
-        .bind(object_id.uuid());
-    run(connection, query, format!("secret {id}")).await?;
+    let query = sqlx::query(sql).bind(id.uuid()).bind(object_id.uuid());
+    run(connection, query, format!("{kind} {id}")).await?;
     changed_principal(connection, object_id).await
 }
 

@@ -1,0 +1,280 @@
+//! Other issuers whose tokens may prove a principal: which ones, and their public keys.
+//!
+//! Only issuers that the configuration names are ever asked, by their exact name, at addresses of their own. Keys are
+//! fetched when they are first needed, by one request at a time for each issuer, and kept; an issuer that does not
+//! answer slows its own callers only, and only now and then.
+
+use std::collections::HashMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+use std::time::Duration as StdDuration;
+
+use arc_swap::ArcSwapOption;
+use chrono::{DateTime, Duration, Utc};
+use serde::Deserialize;
+use serde_json::Value;
+use tokio::sync::Mutex;
+
+use crate::clock::Clock;
+use crate::https_client;
+use crate::signing::public_key::{ForeignJwk, PublicKey};
+
+/// For discovery and keys together.
+const DEADLINE: StdDuration = StdDuration::from_secs(2);
+/// Most keys of one issuer that are looked at.
+const MAX_KEYS: usize = 100;
+/// Keys older than this are fetched again, so that one which the issuer took back does not live on here.
+const FRESH: Duration = Duration::minutes(10);
+/// Keys that can't be fetched again are used for this long.
+const OLDEST: Duration = Duration::hours(24);
+/// Between two attempts, whatever tokens come: unknown kids must not turn this service against an issuer.
+const COOL_DOWN: Duration = Duration::seconds(30);
+
+/// An issuer as the operator names it.
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct TrustedIssuer {
+    /// `iss` of its tokens, to the letter; https.
+    pub issuer: String,
+    /// PEM of the CAs that its server's certificate must come from; the public ones when absent.
+    pub ca_file: Option<PathBuf>,
+    /// Where its keys are, when it has no discovery document or keeps them on another host.
+    pub jwks_uri: Option<String>,
+}
+
+impl TrustedIssuer {
+    /// # Errors
+    /// What is wrong with the entry.
+    pub fn check(&self) -> Result<(), String> {
+        for url in std::iter::once(&self.issuer).chain(&self.jwks_uri) {
+            if origin(url).is_none_or(|origin| origin.len() == "https://".len()) {
+                return Err(format!("`{url}` must begin with https:// and a host"));
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The issuer's keys can't be had, now.
+#[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
+#[error("the keys of issuer {issuer} can't be fetched")]
+pub struct IssuerUnavailable {
+    pub issuer: String,
+}
+
+/// All trusted issuers.
+pub struct Federation {
+    issuers: HashMap<String, Arc<Issuer>>,
+    clock: Arc<dyn Clock>,
+}
+
+type Keys = HashMap<String, Arc<PublicKey>>;
+
+struct Issuer {
+    settings: TrustedIssuer,
+    kept: ArcSwapOption<Kept>,
+    /// When keys were last asked for; held while they are.
+    last_attempt: Mutex<Option<DateTime<Utc>>>,
+}
+
+struct Kept {
+    keys: Keys,
+    at: DateTime<Utc>,
+}
+
+impl Federation {
+    pub fn new(issuers: &[TrustedIssuer], clock: Arc<dyn Clock>) -> Self {
+        let issuer = |settings: &TrustedIssuer| Issuer {
+            settings: settings.clone(),
+            kept: ArcSwapOption::empty(),
+            last_attempt: Mutex::default(),
+        };
+        let issuers = issuers.iter().map(|one| (one.issuer.clone(), Arc::new(issuer(one)))).collect();
+        Self { issuers, clock }
+    }
+
+    /// The issuer's key of this name; `None` when the issuer has no such key, or is not one that is trusted.
+    pub async fn key(&self, issuer: &str, kid: &str) -> Result<Option<Arc<PublicKey>>, IssuerUnavailable> {
+        let Some(issuer) = self.issuers.get(issuer) else { return Ok(None) };
+        let now = self.clock.now();
+        if let Some(key) = issuer.kept_key(kid, now, FRESH) {
+            return Ok(Some(key));
+        }
+        let mut last_attempt = match issuer.last_attempt.try_lock() {
+            Ok(free) => free,
+            Err(_) => match issuer.kept_key(kid, now, OLDEST) {
+                // Someone is asking already; an older key does meanwhile.
+                Some(key) => return Ok(Some(key)),
+                None => issuer.last_attempt.lock().await,
+            },
+        };
+        if last_attempt.is_none_or(|last| !(Duration::zero()..COOL_DOWN).contains(&(now - last))) {
+            *last_attempt = Some(now);
+            issuer.refresh(now).await;
+        }
+        drop(last_attempt);
+        match &*issuer.kept.load() {
+            Some(kept) if now - kept.at < OLDEST => Ok(kept.keys.get(kid).cloned()),
+            _ => Err(IssuerUnavailable { issuer: issuer.settings.issuer.clone() }),
+        }
+    }
+}
+
+impl Issuer {
+    fn kept_key(&self, kid: &str, now: DateTime<Utc>, oldest: Duration) -> Option<Arc<PublicKey>> {
+        let kept = self.kept.load();
+        kept.as_ref().filter(|kept| now - kept.at < oldest)?.keys.get(kid).cloned()
+    }
+
+    /// Fetches the keys; when that fails the kept ones stay.
+    async fn refresh(self: &Arc<Self>, now: DateTime<Utc>) {
+        let settings = self.settings.clone();
+        let fetched = tokio::task::spawn_blocking(move || fetch(&settings)).await;
+        match fetched.unwrap_or_else(|error| Err(error.to_string())) {
+            Ok(keys) => self.kept.store(Some(Arc::new(Kept { keys, at: now }))),
+            Err(error) => {
+                tracing::warn!(
+                    issuer = self.settings.issuer,
+                    error,
+                    "the keys of an issuer can't be fetched"
+                );
+            }
+        }
+    }
+}
+
+fn fetch(settings: &TrustedIssuer) -> Result<Keys, String> {
+    let agent =
+        https_client::agent(settings.ca_file.as_deref(), DEADLINE / 2).map_err(|error| error.to_string())?;
+    let get = |url: &str| {
+        let (status, text) =
+            https_client::text(agent.get(url).call(), url).map_err(|error| error.to_string())?;
+        match status {
+            200 => Ok(text),
+            _ => Err(format!("{url} answered {status}")),
+        }
+    };
+    let jwks_uri = match &settings.jwks_uri {
+        Some(uri) => uri.clone(),
+        None => {
+            let url = format!("{}/.well-known/openid-configuration", settings.issuer.trim_end_matches('/'));
+            discovered(settings, &get(&url)?)?
+        }
+    };
+    parse(&get(&jwks_uri)?)
+}
+
+/// Where the keys are, by the issuer's discovery document (OpenID Connect Discovery, section 4.3).
+fn discovered(settings: &TrustedIssuer, document: &str) -> Result<String, String> {
+    #[derive(Deserialize)]
+    struct Document {
+        issuer: String,
+        jwks_uri: String,
+    }
+    let found: Document = serde_json::from_str(document).map_err(|error| error.to_string())?;
+    if found.issuer != settings.issuer {
+        return Err(format!("its discovery document is of another issuer, {:?}", found.issuer));
+    }
+    if origin(&found.jwks_uri) != origin(&settings.issuer) {
+        return Err(format!(
+            "its keys are on another host, at {:?}: name that address as jwks_uri if it is right",
+            found.jwks_uri
+        ));
+    }
+    Ok(found.jwks_uri)
+}
+
+/// Keys by kid. What can't be used is passed over (RFC 7517, section 5): it is for others.
+fn parse(jwks: &str) -> Result<Keys, String> {
+    #[derive(Deserialize)]
+    struct Set {
+        keys: Vec<Value>,
+    }
+    let set: Set = serde_json::from_str(jwks).map_err(|error| error.to_string())?;
+    if set.keys.len() > MAX_KEYS {
+        return Err(format!("{} keys; at most {MAX_KEYS} are taken", set.keys.len()));
+    }
+    let usable = set.keys.into_iter().filter_map(|jwk| {
+        let kid = jwk.get("kid")?.as_str()?.to_owned();
+        let jwk: ForeignJwk = serde_json::from_value(jwk).ok()?;
+        Some((kid, Arc::new(PublicKey::from_foreign(&jwk).ok()?)))
+    });
+    let mut keys = Keys::new();
+    for (kid, key) in usable {
+        if keys.insert(kid.clone(), key).is_some() {
+            return Err(format!("two keys have kid {kid:?}"));
+        }
+    }
+    match keys.len() {
+        0 => Err("no key that can be used".to_owned()),
+        _ => Ok(keys),
+    }
+}
+
+/// Scheme, host and port of an https URL.
+fn origin(url: &str) -> Option<&str> {
+    let rest = url.strip_prefix("https://")?;
+    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
+    // A name and password before the host would hide which host it is.
+    (!host.contains(['@', '\\', ' '])).then(|| url.get(..url.len() - rest.len() + host.len())).flatten()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const ISSUER: &str = "https://issuer.example/tenant";
+
+    fn settings() -> TrustedIssuer {
+        TrustedIssuer { issuer: ISSUER.to_owned(), ca_file: None, jwks_uri: None }
+    }
+
+    #[test]
+    fn keys_come_from_the_issuers_own_origin() {
+        let document = |issuer: &str, uri: &str| format!(r#"{{"issuer":"{issuer}","jwks_uri":"{uri}"}}"#);
+        let found = |issuer: &str, uri: &str| discovered(&settings(), &document(issuer, uri));
+        assert_eq!(
+            found(ISSUER, "https://issuer.example/keys"),
+            Ok("https://issuer.example/keys".to_owned())
+        );
+        for uri in [
+            "http://issuer.example/keys",
+            "https://issuer.example:8443/keys",
+            "https://issuer.example.evil/keys",
+            "https://issuer.example@evil/keys",
+            "https://evil?https://issuer.example/",
+            "/keys",
+        ] {
+            assert!(found(ISSUER, uri).is_err(), "{uri}");
+        }
+        assert!(found("https://issuer.example/tenant/", "https://issuer.example/keys").is_err());
+    }
+
+    #[test]
+    fn keys_that_nobody_can_use_here_do_no_harm() {
+        let good =
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"good"}"#;
+        let others = [
+            r#"{"kty":"EC","crv":"P-384","x":"AA","y":"AA","kid":"p384"}"#,
+            r#"{"kty":"oct","k":"c2VjcmV0","kid":"secret"}"#,
+            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
+            r#"{"kty":"OKP","use":"enc","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"enc"}"#,
+            "1",
+        ];
+        let set = |keys: &[&str]| parse(&format!(r#"{{"keys":[{}]}}"#, keys.join(",")));
+        let read = set(&[&others[..], &[good]].concat()).map(|keys| keys.into_keys().collect::<Vec<_>>());
+        assert_eq!(read, Ok(vec!["good".to_owned()]));
+        assert!(set(&others).is_err(), "nothing that can be used");
+        assert!(set(&[good, good]).is_err(), "one kid twice");
+        assert!(set(&[good; 101]).is_err(), "too many");
+    }
+
+    #[test]
+    fn only_https_is_asked() {
+        let check = |issuer: &str| TrustedIssuer { issuer: issuer.to_owned(), ..settings() }.check();
+        assert_eq!(check(ISSUER), Ok(()));
+        for issuer in ["http://issuer.example", "https://", "https:///keys", "issuer.example", ""] {
+            assert!(check(issuer).is_err(), "{issuer}");
+        }
+    }
+}

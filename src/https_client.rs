@@ -1,0 +1,53 @@
+//! The one HTTPS client: a deadline, an optional CA, no redirects, no decompression, answers of bounded size. Blocking.
+
+use std::path::Path;
+use std::time::Duration;
+
+use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+
+/// Largest answer that is read.
+const MAX_ANSWER_BYTES: u64 = 256 * 1024;
+
+/// What went wrong, with the file or address it went wrong with.
+#[derive(Debug, thiserror::Error)]
+#[error("{0}")]
+pub struct HttpsError(String);
+
+/// An agent that trusts the public CAs, or only the ones in a PEM file. The deadline counts from the name's resolution to
+/// the last byte.
+pub fn agent(ca: Option<&Path>, deadline: Duration) -> Result<ureq::Agent, HttpsError> {
+    let mut tls = TlsConfig::builder();
+    if let Some(path) = ca {
+        let fail = |error: &dyn std::fmt::Display| HttpsError(format!("{}: {error}", path.display()));
+        let pem = std::fs::read(path).map_err(|error| fail(&error))?;
+        let mut roots = Vec::new();
+        for item in parse_pem(&pem) {
+            if let PemItem::Certificate(certificate) = item.map_err(|error| fail(&error))? {
+                roots.push(Certificate::from_der(certificate.der()).to_owned());
+            }
+        }
+        if roots.is_empty() {
+            return Err(fail(&"no certificate in it"));
+        }
+        tls = tls.root_certs(RootCerts::new_with_certs(&roots));
+    }
+    let config = ureq::Agent::config_builder()
+        .tls_config(tls.build())
+        .timeout_global(Some(deadline))
+        .max_redirects(0)
+        .http_status_as_error(false)
+        .build();
+    Ok(config.into())
+}
+
+/// Status and text of an answer.
+pub fn text(
+    answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
+    url: &str,
+) -> Result<(u16, String), HttpsError> {
+    let fail = |error: ureq::Error| HttpsError(format!("{url}: {error}"));
+    let mut answer = answer.map_err(fail)?;
+    let status = answer.status().as_u16();
+    let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(fail)?;
+    Ok((status, text))
+}

@@ -1,0 +1,176 @@
+//! Phase 1 by assertion: a token that the principal signed itself (`private_key_jwt`, RFC 7523, section 3), or one of
+//! another issuer that it is trusted by (a federated credential).
+//!
+//! Which of the two it is, its `iss` says. An assertion may be shown again until it expires: MSAL shows one for nine
+//! minutes, Kubernetes mounts one for an hour.
+
+use chrono::{DateTime, Utc};
+
+use super::authenticate::{Authenticated, is_open};
+use super::{Core, Refusal};
+use crate::domain::denial::Denial;
+use crate::domain::ids::{ClientId, CredentialId, TenantId};
+use crate::domain::principal::KeyCredential;
+use crate::signing::assertion::{Assertion, Claims, KeyName};
+use crate::signing::public_key::PublicKey;
+use crate::storage::PrincipalFacts;
+
+pub use crate::signing::assertion::MAX_ASSERTION_BYTES;
+
+/// Algorithms of assertions, as discovery names them.
+pub const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
+
+/// How far a caller's clock may be off, in seconds.
+const LEEWAY: f64 = 60.0;
+/// Longest life of what a principal signs itself, in seconds. RFC 7523 leaves it open; `azure.identity.aio` asks for
+/// half an hour.
+const LONGEST_OWN: f64 = 1800.0;
+/// Longest life of another issuer's token, in seconds.
+const LONGEST_FEDERATED: f64 = 24.0 * 3600.0;
+
+/// An assertion as it came.
+#[derive(Debug, Clone, Copy)]
+pub struct ClientAssertion<'a> {
+    pub tenant: Option<TenantId>,
+    /// May be absent beside an assertion that says it itself (RFC 7521, section 4.2).
+    pub client_id: Option<&'a str>,
+    pub assertion: &'a str,
+    /// The token endpoint that was called, by its configured address.
+    pub endpoint: &'a str,
+}
+
+impl Core {
+    pub(super) async fn by_client_assertion(
+        &self,
+        shown: &ClientAssertion<'_>,
+    ) -> Result<Authenticated, Refusal> {
+        let assertion = Assertion::parse(shown.assertion)
+            .map_err(|malformed| Refusal::Denied(Denial::MalformedAssertion(malformed.0)))?;
+        let issuer = assertion.claims.issuer.as_str();
+        // Told apart by `iss`, which names the client itself or another issuer, never both.
+        let own = ClientId::parse(issuer).ok();
+        let named = match (shown.client_id, own) {
+            (Some(text), Some(own)) if ClientId::parse(text) != Ok(own) => None,
+            (Some(text), _) => ClientId::parse(text).ok(),
+            (None, own) => own,
+        };
+        let facts = match named {
+            Some(client_id) => self.directory.principal(client_id).await?,
+            None => None,
+        };
+        let unknown = match own {
+            Some(_) => Denial::AssertionOfUnknownClient,
+            None => Denial::FederationOfUnknownClient,
+        };
+        let facts = facts.ok_or(Refusal::Denied(unknown))?;
+        let now = self.clock.now();
+        let (credential_id, method) = match own {
+            Some(_) => {
+                let credential = self.own_key(&facts, &assertion, now).map_err(Refusal::Denied)?;
+                check_own(&assertion.claims, shown.endpoint, &self.settings.policy.issuer, now)
+                    .map_err(Refusal::Denied)?;
+                (credential, "private_key_jwt")
+            }
+            None => (self.federated(&facts, &assertion, now).await?, "federated_credential"),
+        };
+        is_open(&facts, shown.tenant).map_err(Refusal::Denied)?;
+        Ok(Authenticated { facts, credential_id: Some(credential_id), method })
+    }
+
+    /// The principal's certificate that made the assertion.
+    fn own_key(
+        &self,
+        facts: &PrincipalFacts,
+        assertion: &Assertion<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<CredentialId, Denial> {
+        let credential = facts
+            .key_credentials
+            .iter()
+            .find(|credential| is_named(credential, &assertion.key))
+            .ok_or(Denial::UnknownCertificate)?;
+        // It was parsed when it was registered.
+        let key = serde_json::from_str(&credential.public_jwk)
+            .ok()
+            .and_then(|jwk| PublicKey::from_foreign(&jwk).ok())
+            .ok_or(Denial::UnknownCertificate)?;
+        if !assertion.is_signed_by(&key) {
+            return Err(Denial::WrongSignature);
+        }
+        if !credential.is_live(now) {
+            return Err(Denial::CertificateExpired);
+        }
+        Ok(credential.id)
+    }
+
+    /// The federated credential that the token matches.
+    async fn federated(
+        &self,
+        facts: &PrincipalFacts,
+        assertion: &Assertion<'_>,
+        now: DateTime<Utc>,
+    ) -> Result<CredentialId, Refusal> {
+        let claims = &assertion.claims;
+        // Before any key is asked for: a token that can't match costs nobody a look at the issuer.
+        let matching = facts.federated_credentials.iter().find(|credential| {
+            credential.issuer == claims.issuer
+                && credential.subject == claims.subject
+                && claims.audience.contains(&credential.audience)
+                && credential.claims.iter().all(|(name, value)| {
+                    claims.all.get(name).and_then(serde_json::Value::as_str) == Some(value)
+                })
+        });
+        let matching = matching.ok_or(Refusal::Denied(Denial::NoFederatedCredential))?;
+        let kid = assertion.key.kid.as_deref().ok_or(Refusal::Denied(Denial::UnknownIssuerKey))?;
+        let key = self
+            .federation
+            .key(&claims.issuer, kid)
+            .await
+            .map_err(|error| Refusal::Unavailable(error.to_string()))?
+            .ok_or(Refusal::Denied(Denial::UnknownIssuerKey))?;
+        if !assertion.is_signed_by(&key) {
+            return Err(Refusal::Denied(Denial::WrongSignature));
+        }
+        check_time(claims, LONGEST_FEDERATED, now).map_err(Refusal::Denied)?;
+        Ok(matching.id)
+    }
+}
+
+/// Every name that the header gives must be the credential's.
+fn is_named(credential: &KeyCredential, name: &KeyName) -> bool {
+    let (sha1, sha256) = (credential.sha1_thumbprint.as_slice(), credential.sha256_thumbprint.as_slice());
+    // A `kid` beside a thumbprint is the client's own word for the key.
+    let by_kid = name.kid.as_deref().is_some_and(|kid| kid == credential.id.to_string());
+    match (&name.x5t, &name.x5t_s256) {
+        (None, None) => by_kid,
+        (x5t, x5t_s256) => {
+            x5t.as_deref().is_none_or(|named| named == sha1)
+                && x5t_s256.as_deref().is_none_or(|named| named == sha256)
+        }
+    }
+}
+
+/// RFC 7523, section 3: `sub` is `iss`, `aud` is this service by its issuer or the endpoint that was called, and `jti` is
+/// there. Only after the signature, so that nobody else learns what is wrong.
+fn check_own(claims: &Claims, endpoint: &str, issuer: &str, now: DateTime<Utc>) -> Result<(), Denial> {
+    if claims.subject != claims.issuer {
+        return Err(Denial::MalformedAssertion("sub is not the client id that iss is"));
+    }
+    if !claims.has_id {
+        return Err(Denial::MalformedAssertion("jti is missing"));
+    }
+    // One audience alone: an assertion that is also for someone else can be shown by them.
+    match claims.audience.as_slice() {
+        [one] if one == endpoint || one == issuer => check_time(claims, LONGEST_OWN, now),
+        _ => Err(Denial::AssertionAudience),
+    }
+}
+
+fn check_time(claims: &Claims, longest: f64, now: DateTime<Utc>) -> Result<(), Denial> {
+    // Exact to a quarter of a microsecond in this century; leeways are a minute.
+    let now = now.timestamp_micros() as f64 / 1e6;
+    let begins = [claims.not_before, claims.issued_at].into_iter().flatten().fold(0.0, f64::max);
+    let begun = begins <= now + LEEWAY;
+    let ends = claims.expires_at > now - LEEWAY && claims.expires_at <= now + longest + LEEWAY;
+    if begun && ends { Ok(()) } else { Err(Denial::AssertionTime) }
+}
