@@ -21,6 +21,7 @@ pub mod signing;
 #[cfg(feature = "cli")]
 pub mod startup;
 pub mod storage;
+mod strict_json;
 #[cfg(feature = "cli")]
 pub mod telemetry;
 #[cfg(feature = "cli")]

@@ -3,6 +3,7 @@
 //! Label values come from closed sets; nothing a caller chooses becomes a label. The constant label `region` is on
 //! all of them. To add one: a field, a constructor line, and a row in `docs/operations.md`.
 
+use arc_swap::ArcSwap;
 use prometheus::{
     GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
     Registry, TextEncoder,
@@ -45,7 +46,14 @@ pub struct Metrics {
     pub audit_commit_duration: Histogram,
     pub audit_batch_records: Histogram,
     pub ready: IntGauge,
+    pairs: ArcSwap<Pairs>,
 }
+
+/// Home region of a workspace, compute region of a webservice.
+type Pairs = Vec<(Box<str>, Box<str>)>;
+/// Most pairs with series of their own.
+const MOST_PAIRS: usize = 64;
+const OTHER_PAIR: (&str, &str) = ("other", "other");
 
 impl Metrics {
     /// # Errors
@@ -155,14 +163,38 @@ impl Metrics {
                 "sts_ready",
                 "Whether the service takes requests (1) or is starting, draining or broken (0).",
             )?,
+            pairs: ArcSwap::default(),
             registry: registry.clone(),
         };
         metrics.start_at_zero();
         Ok(metrics)
     }
 
-    /// Makes the series of a pair of regions exist, so that a rate over them begins at 0 and not at nothing.
-    pub fn introduce_pair(&self, workspace_region: &str, compute_region: &str) {
+    /// The labels of a pair of regions. Series of a new pair are made at once, so that a rate over them begins at 0 and
+    /// not at nothing; pairs beyond the limit share one, as whoever may register a webservice names its region.
+    pub fn pair<'a>(&self, workspace_region: &'a str, compute_region: &'a str) -> (&'a str, &'a str) {
+        let pair = (workspace_region, compute_region);
+        let is_known =
+            |pairs: &Pairs| pairs.iter().any(|(home, compute)| (home.as_ref(), compute.as_ref()) == pair);
+        let known = self.pairs.load();
+        if is_known(&known) {
+            return pair;
+        }
+        if known.len() >= MOST_PAIRS {
+            return OTHER_PAIR;
+        }
+        self.pairs.rcu(|pairs| {
+            let mut pairs = Pairs::clone(pairs);
+            if !is_known(&pairs) {
+                pairs.push((workspace_region.into(), compute_region.into()));
+            }
+            pairs
+        });
+        self.introduce_pair(workspace_region, compute_region);
+        pair
+    }
+
+    fn introduce_pair(&self, workspace_region: &str, compute_region: &str) {
         for endpoint in ENDPOINTS {
             for class in CLASSES {
                 self.token_request_duration.with_label_values(&[
@@ -212,6 +244,7 @@ impl Metrics {
         self.audit_records.with_label_values(&["database"]);
         // Refusals before a webservice is known, and management tokens, belong to no pair.
         self.introduce_pair("", "");
+        self.introduce_pair(OTHER_PAIR.0, OTHER_PAIR.1);
     }
 }
 

@@ -48,6 +48,10 @@ pub enum StartError {
         "the secrets in this database were made under pepper {stored}, but pepper {configured} is configured: start with the pepper that made them"
     )]
     Pepper { stored: String, configured: String },
+    #[error(
+        "access keys in this database are sealed under KEK {0}, which is not configured: add it to secrets.kek, after the first"
+    )]
+    Kek(String),
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error("TLS: {0}")]
@@ -96,7 +100,7 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
     let region = config.region.name.clone();
     let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
     for (home, compute) in store.regions().await? {
-        metrics.introduce_pair(home.as_str(), compute.as_str());
+        metrics.pair(home.as_str(), compute.as_str());
     }
     let capacity = Capacity {
         principals: config.directory.max_principals,
@@ -121,6 +125,11 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
             .collect(),
     };
     let keks = KekList::new(&primary, &others);
+    for kek_id in store.access_key_keks().await? {
+        if !keks.has(kek_id) {
+            return Err(StartError::Kek(crate::signing::sealing::hex(&kek_id)));
+        }
+    }
     let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;
     let core = Core {
         settings,

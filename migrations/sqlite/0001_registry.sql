@@ -51,7 +51,9 @@ CREATE TABLE access_keys (
     sealed_data_key BLOB NOT NULL,
     kek_id         BLOB NOT NULL,
     created_at     INTEGER NOT NULL,
-    PRIMARY KEY (webservice_key, name)
+    PRIMARY KEY (webservice_key, name),
+    -- One value for both could not be taken out of service by regenerating one of them.
+    UNIQUE (webservice_key, digest)
 ) WITHOUT ROWID, STRICT;
 
 CREATE TABLE principals (

@@ -36,7 +36,7 @@ pub struct ListArgs {
     /// issued, refused, failed or done
     #[arg(long)]
     outcome: Option<String>,
-    /// webservice_token, management_token, api_call, change or signing_key
+    /// webservice_token, management_token, api_call, change, key_reading, key_regeneration or signing_key
     #[arg(long)]
     event: Option<String>,
     /// Most records to list

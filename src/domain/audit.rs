@@ -20,17 +20,20 @@ pub enum Event {
     Change,
     /// The access keys of a webservice were read.
     KeyReading,
+    /// A regeneration that was refused; one that was made is a change.
+    KeyRegeneration,
     /// A signing key was made, imported or destroyed.
     SigningKey,
 }
 
 impl Event {
-    pub const ALL: [Self; 6] = [
+    pub const ALL: [Self; 7] = [
         Self::WebserviceToken,
         Self::ManagementToken,
         Self::ApiCall,
         Self::Change,
         Self::KeyReading,
+        Self::KeyRegeneration,
         Self::SigningKey,
     ];
 
@@ -41,6 +44,7 @@ impl Event {
             Self::ApiCall => "api_call",
             Self::Change => "change",
             Self::KeyReading => "key_reading",
+            Self::KeyRegeneration => "key_regeneration",
             Self::SigningKey => "signing_key",
         }
     }

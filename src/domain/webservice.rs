@@ -117,6 +117,33 @@ pub struct Webservice {
     pub updated_at: DateTime<Utc>,
 }
 
+/// Where a webservice answers: an http or https address without spaces and control characters.
+#[derive(Debug, Clone, PartialEq, Eq, serde::Deserialize)]
+#[serde(try_from = "String")]
+pub struct ScoringUri(String);
+
+/// The text is no [`ScoringUri`].
+#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
+#[error("a scoring URI begins with https:// or http:// and has at most 2048 printable ASCII characters")]
+pub struct NotAScoringUri;
+
+impl ScoringUri {
+    pub fn into_text(self) -> String {
+        self.0
+    }
+}
+
+impl TryFrom<String> for ScoringUri {
+    type Error = NotAScoringUri;
+
+    fn try_from(text: String) -> Result<Self, NotAScoringUri> {
+        let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+        let lawful =
+            rest.is_some_and(|rest| !rest.is_empty() && rest.bytes().all(|byte| byte.is_ascii_graphic()));
+        if lawful && text.len() <= 2048 { Ok(Self(text)) } else { Err(NotAScoringUri) }
+    }
+}
+
 impl Webservice {
     /// Whether the two differ in anything but their times.
     pub fn same_settings(&self, other: &Self) -> bool {

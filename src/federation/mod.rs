@@ -93,6 +93,10 @@ impl Federation {
         Self { issuers, clock }
     }
 
+    pub fn trusts(&self, issuer: &str) -> bool {
+        self.issuers.contains_key(issuer)
+    }
+
     /// The issuer's key of this name; `None` when the issuer has no such key, or is not one that is trusted.
     pub async fn key(&self, issuer: &str, kid: &str) -> Result<Option<Arc<PublicKey>>, IssuerUnavailable> {
         let Some(issuer) = self.issuers.get(issuer) else { return Ok(None) };

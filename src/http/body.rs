@@ -9,6 +9,7 @@ use futures_util::{FutureExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 
 use super::problem::{MAX_BODY_BYTES, Problem};
+use crate::strict_json::Strict;
 
 /// From the end of the head to the end of the body. actix has no such deadline of its own.
 const DEADLINE: Duration = Duration::from_secs(10);
@@ -100,24 +101,19 @@ pub async fn json_as<T: DeserializeOwned>(
 ) -> Result<T, Problem> {
     demand_media_type(request, media_type)?;
     let bytes = read(request, payload).await?;
-    let mut json = serde_json::Deserializer::from_slice(&bytes);
-    let value = serde_path_to_error::deserialize(&mut json).map_err(|error| {
+    let json = Strict::parse(&bytes).map_err(|error| wrong_json(".", &error))?;
+    serde_path_to_error::deserialize(json).map_err(|error| {
         let path = error.path().to_string();
         wrong_json(&path, &error.into_inner())
-    })?;
-    json.end().map_err(|error| wrong_json(".", &error))?;
-    Ok(value)
+    })
 }
 
 /// `path` is `.` for the body as a whole.
 fn wrong_json(path: &str, error: &serde_json::Error) -> Problem {
     let text = error.to_string();
     // The names of our structs say nothing to a caller.
-    let what = match text
-        .split_once("expected struct ")
-        .and_then(|(before, after)| Some((before, after.split_once(' ')?.1)))
-    {
-        Some((before, after)) => format!("{before}expected an object {after}"),
+    let what = match text.split_once("expected struct ") {
+        Some((before, _)) => format!("{before}expected an object"),
         None => text,
     };
     let what = if path == "." { what } else { format!("`{path}`: {what}") };

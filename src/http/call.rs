@@ -91,10 +91,13 @@ impl Call {
             .map(|(_, value)| value.into_owned())
     }
 
-    /// ARM demands an api-version; any will do.
+    /// ARM demands an api-version. Any will do that is one: a date, and behind it perhaps `-preview`.
     pub fn demand_api_version(&self) -> Result<(), Problem> {
-        match self.query("api-version") {
-            Some(version) if !version.is_empty() => Ok(()),
+        let query = form_urlencoded::parse(self.request.query_string().as_bytes());
+        let mut versions = query.filter(|(key, _)| key.eq_ignore_ascii_case("api-version"));
+        match (versions.next(), versions.next()) {
+            (Some((_, version)), None) if is_api_version(&version) => Ok(()),
+            (Some((_, version)), _) if !version.is_empty() => Err(Problem::InvalidApiVersion),
             _ => Err(Problem::MissingApiVersion),
         }
     }
@@ -121,6 +124,16 @@ impl Call {
             problem.response(self.dialect, &occasion)
         })
     }
+}
+
+/// As ARM writes them: 2022-05-01, 2022-02-01-preview.
+fn is_api_version(text: &str) -> bool {
+    let (date, suffix) = text.split_at_checked(10).unwrap_or_default();
+    let suffix_is_word = suffix.strip_prefix('-').is_some_and(|word| {
+        (1..=16).contains(&word.len()) && word.bytes().all(|byte| byte.is_ascii_alphabetic())
+    });
+    // chrono takes unpadded fields too; ten bytes leave no room for them.
+    chrono::NaiveDate::parse_from_str(date, "%Y-%m-%d").is_ok() && (suffix.is_empty() || suffix_is_word)
 }
 
 fn bad_path(error: &ResourceError) -> Problem {

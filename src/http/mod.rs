@@ -5,6 +5,7 @@ pub mod arm_v2;
 pub mod body;
 pub mod call;
 pub mod canonical_path;
+mod denials;
 pub mod middleware;
 pub mod modelmanagement_v1;
 pub mod oauth;

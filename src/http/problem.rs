@@ -8,8 +8,7 @@ use actix_web::http::StatusCode;
 use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE};
 use serde_json::{Value, json};
 
-use super::reply;
-use crate::domain::denial::Denial;
+use super::{denials, reply};
 use crate::services::Refusal;
 
 /// The shape of errors on a path.
@@ -39,6 +38,7 @@ pub enum Problem {
     InvalidTarget(String),
     UnknownTenant,
     MissingApiVersion,
+    InvalidApiVersion,
     NoRoute,
     MethodNotAllowed(&'static str),
     MediaType(&'static str),
@@ -66,7 +66,7 @@ pub const MAX_URI_BYTES: usize = 8 * 1024;
 /// What a caller should wait when the service is in trouble of its own, in seconds.
 const RETRY_AFTER_SECONDS: &str = "2";
 
-struct Row {
+pub(super) struct Row {
     status: StatusCode,
     /// Last part of the RFC 9457 `type`, and the ARM code in CamelCase.
     slug: &'static str,
@@ -76,7 +76,7 @@ struct Row {
     text: String,
 }
 
-fn row(
+pub(super) fn row(
     status: StatusCode,
     slug: &'static str,
     code: &'static str,
@@ -86,7 +86,7 @@ fn row(
     Row { status, slug, code, oauth, text: text.into() }
 }
 
-const INVALID_REQUEST: (&str, u32) = ("invalid_request", 900_144);
+pub(super) const INVALID_REQUEST: (&str, u32) = ("invalid_request", 900_144);
 
 fn table(problem: &Problem, dialect: Dialect) -> Row {
     use StatusCode as S;
@@ -124,7 +124,14 @@ fn table(problem: &Problem, dialect: Dialect) -> Row {
             "missing-api-version",
             "MissingApiVersionParameter",
             INVALID_REQUEST,
-            "the query parameter `api-version` is required; any version is accepted",
+            "the query parameter `api-version` is required; any date is accepted, such as 2022-05-01",
+        ),
+        Problem::InvalidApiVersion => row(
+            S::BAD_REQUEST,
+            "invalid-api-version",
+            "InvalidApiVersionParameter",
+            INVALID_REQUEST,
+            "`api-version` must come once and be a date, such as 2022-05-01 or 2022-02-01-preview",
         ),
         at_the_door => door(at_the_door),
     }
@@ -200,7 +207,7 @@ fn door(problem: &Problem) -> Row {
 fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
     use StatusCode as S;
     match refusal {
-        Refusal::Denied(denial) => denied(*denial, dialect),
+        Refusal::Denied(denial) => denials::row_of(*denial, dialect),
         Refusal::Forbidden(action) => row(
             S::FORBIDDEN,
             "action-not-granted",
@@ -218,7 +225,9 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
         Refusal::Invalid(what) => {
             row(S::BAD_REQUEST, "invalid-request", "InvalidRequestContent", INVALID_REQUEST, what.clone())
         }
-        Refusal::Conflict(what) => row(S::CONFLICT, "conflict", "Conflict", INVALID_REQUEST, what.clone()),
+        Refusal::Conflict(what) | Refusal::Stale(what) => {
+            row(S::CONFLICT, "conflict", "Conflict", INVALID_REQUEST, what.clone())
+        }
         Refusal::Unavailable(_) => row(
             S::SERVICE_UNAVAILABLE,
             "temporarily-unavailable",
@@ -227,106 +236,6 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
             "the service can't answer right now; try again after Retry-After",
         ),
     }
-}
-
-fn denied(denial: Denial, dialect: Dialect) -> Row {
-    use StatusCode as S;
-    match denial {
-        // One answer for every fault of a credential: nobody learns which client ids exist.
-        Denial::UnknownClient
-        | Denial::MalformedSecret
-        | Denial::WrongSecret
-        | Denial::SecretExpired
-        | Denial::WrongTenant => row(
-            S::UNAUTHORIZED,
-            "invalid-client",
-            "InvalidClient",
-            ("invalid_client", 7_000_215),
-            "the client id is unknown in this tenant, its secret is wrong or expired, or it is disabled",
-        ),
-        Denial::PrincipalDisabled if dialect == Dialect::OAuth => denied(Denial::UnknownClient, dialect),
-        Denial::MalformedAssertion(_)
-        | Denial::AssertionOfUnknownClient
-        | Denial::FederationOfUnknownClient
-        | Denial::UnknownCertificate
-        | Denial::WrongSignature
-        | Denial::CertificateExpired
-        | Denial::AssertionTime
-        | Denial::AssertionAudience
-        | Denial::NoFederatedCredential
-        | Denial::UnknownIssuerKey => denied_assertion(denial),
-        Denial::MissingToken => row(
-            S::UNAUTHORIZED,
-            "missing-token",
-            "AuthenticationFailed",
-            INVALID_REQUEST,
-            "send a management token of this service as `Authorization: Bearer`",
-        ),
-        Denial::InvalidToken | Denial::TokenExpired | Denial::PrincipalDisabled => row(
-            S::UNAUTHORIZED,
-            "invalid-token",
-            "InvalidAuthenticationToken",
-            ("invalid_client", 500_133),
-            "the bearer token is not a live management token of this service; fetch a new one with scope {API}/.default",
-        ),
-        Denial::NoSuchWebservice | Denial::NoRole => row(
-            if dialect == Dialect::OAuth { S::BAD_REQUEST } else { S::NOT_FOUND },
-            "no-such-webservice",
-            if dialect == Dialect::V1 { "ServiceNotFound" } else { "ResourceNotFound" },
-            ("invalid_target", 500_011),
-            "no such webservice, or this principal has no role (at least Reader) on its workspace",
-        ),
-        Denial::NotTokenAuth(mode) => row(
-            S::BAD_REQUEST,
-            "auth-mode-mismatch",
-            "AuthModeMismatch",
-            ("invalid_target", 500_011),
-            format!("the webservice has auth mode `{mode}`: there are no tokens for it"),
-        ),
-        Denial::NotKeyAuth(mode) => row(
-            S::BAD_REQUEST,
-            "auth-mode-mismatch",
-            "AuthModeMismatch",
-            ("invalid_target", 500_011),
-            format!("the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"),
-        ),
-        Denial::LifetimeTooShort => row(
-            S::BAD_REQUEST,
-            "invalid-parameter",
-            "InvalidParameter",
-            INVALID_REQUEST,
-            "`token_lifetime_seconds`: a requested lifetime is at least 60 seconds",
-        ),
-    }
-}
-
-/// Faults of an assertion. What comes before its signature says nothing of the principal; what comes after is said to
-/// who holds its key.
-fn denied_assertion(denial: Denial) -> Row {
-    let (code, text) = match denial {
-        Denial::MalformedAssertion(what) => (50_027, format!("the assertion can't be taken: {what}")),
-        Denial::CertificateExpired => {
-            (1_000_502, "the certificate has expired or is not yet valid".to_owned())
-        }
-        Denial::AssertionTime => (
-            700_024,
-            "the assertion has expired or is not yet valid, or lives too long: check the clock and `exp`".to_owned(),
-        ),
-        Denial::AssertionAudience => (
-            700_023,
-            "the assertion's audience is neither this service's issuer nor the token endpoint that was called".to_owned(),
-        ),
-        // Here and below one answer for an unknown client too: nobody learns which client ids exist.
-        Denial::NoFederatedCredential | Denial::FederationOfUnknownClient => (
-            700_213,
-            "the client id is unknown in this tenant, or no federated credential of it has the assertion's issuer, subject and audience".to_owned(),
-        ),
-        _ => (
-            700_027,
-            "the client id is unknown in this tenant, or no certificate or key of it made this assertion".to_owned(),
-        ),
-    };
-    row(StatusCode::UNAUTHORIZED, "invalid-client", "InvalidClient", ("invalid_client", code), text)
 }
 
 /// What an error answer needs to know of its request.

@@ -11,7 +11,7 @@ use crate::domain::client_secret::PlainSecret;
 use crate::domain::denial::Denial;
 use crate::domain::ids::AuditRecordId;
 use crate::domain::resource::WebserviceId;
-use crate::domain::webservice::AuthMode;
+use crate::domain::webservice::{AuthMode, Webservice};
 use crate::entropy;
 use crate::signing::sealing::Place;
 use crate::storage::{Mutation, StoredAccessKey};
@@ -20,24 +20,16 @@ use crate::storage::{Mutation, StoredAccessKey};
 pub type AccessKeyValues = [Zeroizing<String>; 2];
 
 impl Core {
-    /// Both keys of a webservice with auth mode `key`. That they were read is durable before this returns.
+    /// Both keys of a webservice with auth mode `key`. That they were read, or refused, is durable before this returns.
     pub async fn list_access_keys(
         &self,
         caller: &Authenticated,
         id: &WebserviceId,
         context: &RequestContext,
     ) -> Result<AccessKeyValues, Refusal> {
-        let stored = match self.access_keys_of(caller, id, context).await {
-            Err(Refusal::Denied(denial)) => {
-                self.record_reading(caller, id, Some(denial), context).await?;
-                return Err(Refusal::Denied(denial));
-            }
-            other => other?,
-        };
-        let [primary, secondary] = KeyName::ALL.map(|name| self.open_access_key(id, &stored, name));
-        let values = [primary?, secondary?];
-        self.record_reading(caller, id, None, context).await?;
-        Ok(values)
+        let values = self.open_access_keys(caller, id, context).await;
+        self.record_use(Event::KeyReading, caller, id, values.as_ref().err(), context).await?;
+        values
     }
 
     /// Gives one key a new value: the caller's own, or a made one when there is none or it is the present value. The
@@ -46,10 +38,36 @@ impl Core {
         &self,
         caller: &Authenticated,
         id: &WebserviceId,
+        wanted: (KeyName, Option<&str>),
+        context: &RequestContext,
+    ) -> Result<AuditRecordId, Refusal> {
+        let regenerated = self.regenerate(caller, id, wanted, context).await;
+        if let Err(refusal) = &regenerated {
+            // What was done has the change's own record.
+            self.record_use(Event::KeyRegeneration, caller, id, Some(refusal), context).await?;
+        }
+        regenerated
+    }
+
+    async fn open_access_keys(
+        &self,
+        caller: &Authenticated,
+        id: &WebserviceId,
+        context: &RequestContext,
+    ) -> Result<AccessKeyValues, Refusal> {
+        let (_, stored) = self.access_keys_of(caller, id, context).await?;
+        let [primary, secondary] = KeyName::ALL.map(|name| self.open_access_key(id, &stored, name));
+        Ok([primary?, secondary?])
+    }
+
+    async fn regenerate(
+        &self,
+        caller: &Authenticated,
+        id: &WebserviceId,
         (name, value): (KeyName, Option<&str>),
         context: &RequestContext,
     ) -> Result<AuditRecordId, Refusal> {
-        let stored = self.access_keys_of(caller, id, context).await?;
+        let (webservice, stored) = self.access_keys_of(caller, id, context).await?;
         let holder = value.and_then(|value| stored.iter().find(|stored| self.matches(stored, value)));
         let own = match (value, holder) {
             (Some(_), Some(holder)) if holder.key.name != name => {
@@ -67,7 +85,10 @@ impl Core {
         let generation =
             stored.iter().find(|stored| stored.key.name == name).map_or(0, |s| s.key.generation) + 1;
         let key = self.make_access_key(id, name, generation, own)?;
-        self.change(caller, &[Mutation::PutAccessKey(id.clone(), Box::new(key))], context).await
+        let put = Mutation::PutAccessKey(id.clone(), Box::new(key));
+        // Neither deleted meanwhile nor switched to another auth mode.
+        let expected = Mutation::ExpectWebservice(id.clone(), Some(webservice.updated_at));
+        self.change(caller, &[expected, put], context).await
     }
 
     /// The first keys of the webservices among these that have none yet.
@@ -86,14 +107,15 @@ impl Core {
         Ok(made)
     }
 
-    /// The stored keys, if the webservice has auth mode `key`.
+    /// The webservice with its stored keys, if it has auth mode `key`; from the database, whatever this process has in
+    /// memory.
     async fn access_keys_of(
         &self,
         caller: &Authenticated,
         id: &WebserviceId,
         context: &RequestContext,
-    ) -> Result<Vec<StoredAccessKey>, Refusal> {
-        let facts = self.directory.webservice(&id.key()).await?.ok_or(Refusal::NotFound)?;
+    ) -> Result<(Webservice, Vec<StoredAccessKey>), Refusal> {
+        let facts = self.store.webservice_facts(&id.key()).await?.ok_or(Refusal::NotFound)?;
         if facts.webservice.auth_mode != AuthMode::Key {
             return Err(Refusal::Denied(Denial::NotKeyAuth(facts.webservice.auth_mode)));
         }
@@ -102,7 +124,12 @@ impl Core {
         if !missing.is_empty() {
             self.change(caller, &missing, context).await?;
         }
-        Ok(self.store.access_keys(&id.key()).await?)
+        let stored = self.store.access_keys(&id.key()).await?;
+        if stored.is_empty() {
+            // Deleted between the two reads.
+            return Err(Refusal::NotFound);
+        }
+        Ok((facts.webservice, stored))
     }
 
     fn make_access_key(
@@ -148,20 +175,29 @@ impl Core {
         value.len() <= access_key::MAX_CHARS && self.pepper.matches(value, &stored.key.digest)
     }
 
-    async fn record_reading(
+    async fn record_use(
         &self,
+        event: Event,
         caller: &Authenticated,
         id: &WebserviceId,
-        refused: Option<Denial>,
+        refused: Option<&Refusal>,
         context: &RequestContext,
     ) -> Result<(), Refusal> {
         let now = self.clock.now();
+        let (outcome, reason) = match refused {
+            None => (Outcome::Done, None),
+            Some(Refusal::Denied(denial)) => (Outcome::Refused, Some(denial.reason())),
+            Some(Refusal::NotFound) => (Outcome::Refused, Some("no_such_webservice")),
+            Some(Refusal::Stale(_) | Refusal::Conflict(_)) => (Outcome::Refused, Some("conflict")),
+            Some(Refusal::Invalid(_)) => (Outcome::Refused, Some("unlawful_key_value")),
+            Some(_) => (Outcome::Failed, Some("unavailable")),
+        };
         let record = AuditRecord {
             id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &context.random.record_id)),
             occurred_at: now,
-            event: Event::KeyReading,
-            outcome: if refused.is_some() { Outcome::Refused } else { Outcome::Done },
-            reason: refused.map(Denial::reason),
+            event,
+            outcome,
+            reason,
             actor: actor_of(caller),
             resource: Some(id.text().into()),
             token: None,

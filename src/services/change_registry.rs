@@ -11,7 +11,7 @@ use crate::domain::ids::AuditRecordId;
 use crate::entropy;
 use crate::storage::Page;
 
-pub use crate::storage::Mutation;
+pub use crate::storage::{Mutation, PrincipalUpdate};
 
 /// Most webservices that one forced deletion of a workspace takes along.
 const MOST_DELETED: u32 = 10_000;
@@ -43,6 +43,7 @@ impl Core {
         let latency_micros = i64::try_from(context.started.elapsed().as_micros()).unwrap_or(i64::MAX);
         let records: Vec<AuditRecord> = mutations
             .iter()
+            .filter(|mutation| !mutation.is_expectation())
             .zip(0_i64..)
             .map(|(mutation, place)| {
                 let (resource, detail) = describe(mutation);
@@ -95,6 +96,8 @@ impl Core {
 /// What a mutation touches, and how, in one line without secrets.
 pub fn describe(mutation: &Mutation) -> (String, String) {
     let (resource, verb) = match mutation {
+        Mutation::ExpectWebservice(id, _) => (id.to_string(), "expect".to_owned()),
+        Mutation::ExpectWorkspace(id, _) => (id.to_string(), "expect".to_owned()),
         Mutation::PutTenant(tenant) => {
             (format!("tenant {}", tenant.id), format!("put `{}`", tenant.display_name))
         }
@@ -107,39 +110,28 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
         Mutation::DeleteWorkspace(id) => (id.to_string(), "delete".to_owned()),
         Mutation::PutWebservice(put) => (
             put.id.to_string(),
-            format!("put compute={}/{} auth_mode={}", put.compute_type, put.compute_region, put.auth_mode),
+            format!(
+                "put compute={}/{} auth_mode={} scoring_uri={}",
+                put.compute_type,
+                put.compute_region,
+                put.auth_mode,
+                put.scoring_uri.as_deref().unwrap_or("none")
+            ),
         ),
         Mutation::DeleteWebservice(id) => (id.to_string(), "delete".to_owned()),
         Mutation::PutAccessKey(id, stored) => (
             id.text(),
             format!("{} key, generation {}", stored.key.name.as_str().to_lowercase(), stored.key.generation),
         ),
-        Mutation::PutPrincipal(put) => (
-            format!("principal {}", put.object_id),
-            format!("put client_id={} enabled={}", put.client_id, put.enabled),
-        ),
-        Mutation::DeletePrincipal(id) => (format!("principal {id}"), "delete".to_owned()),
-        Mutation::AddSecret(secret) => (
-            format!("principal {}", secret.object_id),
-            format!("add secret {} until {}", secret.id, secret.expires_at),
-        ),
-        Mutation::RemoveSecret(object_id, id) => {
-            (format!("principal {object_id}"), format!("remove secret {id}"))
-        }
-        Mutation::AddKeyCredential(key) => (
-            format!("principal {}", key.object_id),
-            format!("add certificate {} until {}", key.id, key.expires_at),
-        ),
-        Mutation::RemoveKeyCredential(object_id, id) => {
-            (format!("principal {object_id}"), format!("remove certificate {id}"))
-        }
-        Mutation::PutFederatedCredential(put) => (
-            format!("principal {}", put.object_id),
-            format!("put federated credential {} issuer={} subject={}", put.id, put.issuer, put.subject),
-        ),
-        Mutation::RemoveFederatedCredential(object_id, id) => {
-            (format!("principal {object_id}"), format!("remove federated credential {id}"))
-        }
+        Mutation::PutPrincipal(_)
+        | Mutation::UpdatePrincipal(..)
+        | Mutation::DeletePrincipal(_)
+        | Mutation::AddSecret(_)
+        | Mutation::RemoveSecret(..)
+        | Mutation::AddKeyCredential(_)
+        | Mutation::RemoveKeyCredential(..)
+        | Mutation::PutFederatedCredential(_)
+        | Mutation::RemoveFederatedCredential(..) => describe_principal(mutation),
         Mutation::PutRole(role) => (format!("role {}", role.id), format!("put `{}`", role.name)),
         Mutation::DeleteRole(id) => (format!("role {id}"), "delete".to_owned()),
         Mutation::PutAssignment(put) => (
@@ -153,4 +145,36 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
         }
     };
     (resource, verb)
+}
+
+/// Of a principal or its credentials; `describe` hands over no other.
+fn describe_principal(mutation: &Mutation) -> (String, String) {
+    let (object_id, verb) = match mutation {
+        Mutation::PutPrincipal(put) => {
+            (put.object_id, format!("put client_id={} enabled={}", put.client_id, put.enabled))
+        }
+        Mutation::UpdatePrincipal(id, update) => {
+            let name = update.display_name.as_ref().map(|name| format!(" display_name=`{name}`"));
+            let enabled = update.enabled.map(|enabled| format!(" enabled={enabled}"));
+            (*id, format!("update{}{}", name.unwrap_or_default(), enabled.unwrap_or_default()))
+        }
+        Mutation::DeletePrincipal(id) => (*id, "delete".to_owned()),
+        Mutation::AddSecret(secret) => {
+            (secret.object_id, format!("add secret {} until {}", secret.id, secret.expires_at))
+        }
+        Mutation::RemoveSecret(object_id, id) => (*object_id, format!("remove secret {id}")),
+        Mutation::AddKeyCredential(key) => {
+            (key.object_id, format!("add certificate {} until {}", key.id, key.expires_at))
+        }
+        Mutation::RemoveKeyCredential(object_id, id) => (*object_id, format!("remove certificate {id}")),
+        Mutation::PutFederatedCredential(put) => (
+            put.object_id,
+            format!("put federated credential {} issuer={} subject={}", put.id, put.issuer, put.subject),
+        ),
+        Mutation::RemoveFederatedCredential(object_id, id) => {
+            (*object_id, format!("remove federated credential {id}"))
+        }
+        _ => return Default::default(),
+    };
+    (format!("principal {object_id}"), verb)
 }

@@ -113,7 +113,8 @@ impl Core {
         let claims = &assertion.claims;
         // Before any key is asked for: a token that can't match costs nobody a look at the issuer.
         let matching = facts.federated_credentials.iter().find(|credential| {
-            credential.issuer == claims.issuer
+            self.federation.trusts(&claims.issuer)
+                && credential.issuer == claims.issuer
                 && credential.subject == claims.subject
                 && claims.audience.contains(&credential.audience)
                 && credential.claims.iter().all(|(name, value)| {

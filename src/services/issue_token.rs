@@ -174,7 +174,7 @@ impl Core {
             Err(_) => ("error", "failed"),
         };
         let pair = trail.webservice.as_deref().map_or(("", ""), |facts| {
-            (facts.workspace.home_region.as_str(), facts.webservice.compute_region.as_str())
+            self.metrics.pair(facts.workspace.home_region.as_str(), facts.webservice.compute_region.as_str())
         });
         self.metrics.token_requests.with_label_values(&[endpoint, outcome]).inc();
         self.metrics

@@ -7,6 +7,7 @@ pub mod change_registry;
 pub mod client_assertion;
 pub mod client_secrets;
 pub mod credentials;
+pub mod edit_webservice;
 pub mod issue_token;
 pub mod publish_keys;
 pub mod read_registry;
@@ -119,6 +120,9 @@ pub enum Refusal {
     Invalid(String),
     #[error("{0}")]
     Conflict(String),
+    /// Somebody else changed the same thing meanwhile.
+    #[error("{0}")]
+    Stale(String),
     /// The service's own trouble: the same request may succeed later.
     #[error("{0}")]
     Unavailable(String),
@@ -128,6 +132,7 @@ impl From<StorageError> for Refusal {
     fn from(error: StorageError) -> Self {
         match error {
             StorageError::Conflict(what) => Self::Conflict(what),
+            StorageError::Stale(what) => Self::Stale(what),
             other => Self::Unavailable(other.to_string()),
         }
     }

@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::authenticate::Authenticated;
 use super::{Core, Refusal};
-use crate::domain::audit::{AuditEntry, Event};
+use crate::domain::audit::{AuditEntry, Event, Outcome};
 use crate::domain::ids::{AuditRecordId, ObjectId, RoleAssignmentId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -71,16 +71,13 @@ impl Core {
         Ok(found.filter(|found| found.principal.tenant_id == caller.facts.principal.tenant_id))
     }
 
-    /// The record of a change in this workspace.
-    pub async fn operation(
-        &self,
-        workspace: &WorkspaceId,
-        id: AuditRecordId,
-    ) -> Result<Option<AuditEntry>, Refusal> {
-        let scope = Scope::from(workspace);
+    /// The record of a change at this scope or below it.
+    pub async fn operation(&self, scope: &Scope, id: AuditRecordId) -> Result<Option<AuditEntry>, Refusal> {
         let found = self.store.audit_record(id).await?.filter(|found| {
             let resource = found.resource.as_deref().unwrap_or_default().to_ascii_lowercase();
-            found.event == Event::Change.as_str() && scope.contains_key(&resource)
+            found.event == Event::Change.as_str()
+                && found.outcome == Outcome::Done.as_str()
+                && scope.contains_key(&resource)
         });
         Ok(found)
     }

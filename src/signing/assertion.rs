@@ -9,7 +9,7 @@ use serde::Deserialize;
 use serde_json::{Map, Value};
 
 use super::public_key::{PublicKey, VerificationAlgorithm};
-use super::strict_json;
+use crate::strict_json;
 
 /// Longest assertion that is looked at, in bytes: with a chain in `x5c` it has some 10 KiB.
 pub const MAX_ASSERTION_BYTES: usize = 16 * 1024;

@@ -8,5 +8,4 @@ pub mod provider;
 pub mod public_key;
 pub mod sealing;
 pub mod signer;
-pub mod strict_json;
 pub mod verifier;

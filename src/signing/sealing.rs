@@ -97,6 +97,11 @@ impl KekList {
         Self(std::iter::once(kek(primary)).chain(others.iter().map(|bytes| kek(bytes))).collect())
     }
 
+    /// Whether this KEK is configured.
+    pub fn has(&self, id: [u8; 8]) -> bool {
+        self.0.iter().any(|kek| kek.id == id)
+    }
+
     /// Id of the KEK that seals: first 8 bytes of SHA-256("kek-id" || KEK).
     pub fn primary_id(&self) -> [u8; 8] {
         self.0.first().map(|kek| kek.id).unwrap_or_default()

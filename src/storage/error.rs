@@ -6,6 +6,9 @@ pub enum StorageError {
     /// The change contradicts what is stored (a missing parent, a doubled name, something still in use).
     #[error("{0}")]
     Conflict(String),
+    /// What the change was made from was changed by somebody else meanwhile: read it again.
+    #[error("{0}")]
+    Stale(String),
     /// The database can't be reached, is locked, read-only or full: the same call may succeed later.
     #[error("the database is not available: {0}")]
     Unavailable(String),

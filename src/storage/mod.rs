@@ -13,6 +13,7 @@ pub mod sqlite;
 use std::sync::Arc;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 
 use crate::domain::access_key::AccessKey;
 use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
@@ -94,6 +95,11 @@ pub struct RegistrySnapshot {
 /// One write. Puts insert or replace.
 #[derive(Debug, Clone)]
 pub enum Mutation {
+    /// Writes nothing, and lets nothing of the list be written unless the webservice was last changed then; with `None`,
+    /// unless there is no such webservice.
+    ExpectWebservice(WebserviceId, Option<DateTime<Utc>>),
+    /// The same of a workspace.
+    ExpectWorkspace(WorkspaceId, Option<DateTime<Utc>>),
     PutTenant(Tenant),
     DeleteTenant(TenantId),
     PutSubscription(Subscription),
@@ -108,6 +114,7 @@ pub enum Mutation {
     /// of the generation before, and is refused when another one has.
     PutAccessKey(WebserviceId, Box<StoredAccessKey>),
     PutPrincipal(ServicePrincipal),
+    UpdatePrincipal(ObjectId, PrincipalUpdate),
     DeletePrincipal(ObjectId),
     AddSecret(ClientSecret),
     RemoveSecret(ObjectId, CredentialId),
@@ -122,6 +129,20 @@ pub enum Mutation {
     CreateSigningKey(Box<StoredSigningKey>),
     /// Drops the private bytes of a key.
     DestroySigningKey(String),
+}
+
+impl Mutation {
+    /// Whether it only says what must be so.
+    pub const fn is_expectation(&self) -> bool {
+        matches!(self, Self::ExpectWebservice(..) | Self::ExpectWorkspace(..))
+    }
+}
+
+/// What is to change of a principal; what is absent stays.
+#[derive(Debug, Clone, Default)]
+pub struct PrincipalUpdate {
+    pub display_name: Option<String>,
+    pub enabled: Option<bool>,
 }
 
 /// What a committed write made stale in memory.
@@ -163,6 +184,8 @@ pub trait Store: Send + Sync {
     async fn workspaces(&self, scope_key: &str, page: Page<'_>) -> Result<Vec<Workspace>>;
     /// Primary, then secondary; empty when there is no such webservice.
     async fn access_keys(&self, webservice_key: &str) -> Result<Vec<StoredAccessKey>>;
+    /// Every KEK under which some access key is sealed.
+    async fn access_key_keks(&self) -> Result<Vec<[u8; 8]>>;
     async fn webservices(&self, workspace_key: &str, page: Page<'_>) -> Result<Vec<Webservice>>;
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>>;
     async fn principals(&self, tenant_id: TenantId, page: Page<'_>) -> Result<Vec<ServicePrincipal>>;

@@ -67,6 +67,9 @@ fn one_key_is_regenerated_while_the_other_stays() {
         let found = api.get(&link).expect(200).json();
         assert_eq!(found.get("status").and_then(Value::as_str), status);
     }
+    // It is that endpoint's operation and no other's.
+    let link = answer.header("azure-asyncoperation").unwrap().strip_prefix(ISSUER).unwrap().to_owned();
+    api.get(&link.replace("/keyed/", "/scorer/")).expect(404);
     let v1_answer = api
         .post(&v1("keyed", "regenerateKeys"), &json!({ "keyType": "secondary", "keyValue": null }))
         .expect(200);
@@ -106,6 +109,8 @@ fn a_value_of_ones_own_is_taken_when_it_is_strong_and_new() {
         assert_eq!(answer.status, 400, "{bad}: {}", answer.text());
         assert_eq!(answer.json()["statusCode"], 400, "in v1's shape");
     }
+    let weak = app.record_of(&set(json!("short")));
+    assert_eq!((weak.outcome.as_str(), weak.reason.as_deref()), ("refused", Some("unlawful_key_value")));
     assert_eq!(keys(&app), before, "nothing changed");
 }
 
@@ -114,8 +119,14 @@ fn what_is_wrong_with_a_regeneration_is_said_in_the_dialects_shape() {
     let app = TestApp::start();
     let api = app.api(&CONTRIBUTOR);
     let before = keys(&app);
-    for bad in [json!({}), json!({ "keyType": "Tertiary" }), json!({ "keyType": 1 }), json!([]), json!(null)]
-    {
+    for bad in [
+        json!({}),
+        json!({ "keyType": "Tertiary" }),
+        json!({ "keyType": 1 }),
+        json!(["Primary", null]),
+        json!({ "keyType": "Primary", "keyvalue": "x" }),
+        json!(null),
+    ] {
         let v1_answer = api.post(&v1("keyed", "regenerateKeys"), &bad);
         assert_eq!((v1_answer.status, &v1_answer.json()["statusCode"]), (400, &json!(400)), "{bad}");
         assert!(v1_answer.json()["message"].is_string());
@@ -141,8 +152,12 @@ fn only_a_webservice_with_key_auth_shows_its_keys() {
         assert_eq!(record.reason.as_deref(), Some("not_key_auth"));
         let listed = api.post(&v1(name, "listkeys"), &json!({})).expect(400);
         assert_eq!(listed.json()["code"], "AuthModeMismatch");
-        api.post(&v1(name, "regenerateKeys"), &json!({ "keyType": "Primary" })).expect(400);
-        api.post(&v2(name, "regenerateKeys"), &json!({ "keyType": "Primary" })).expect(400);
+        for path in [v1(name, "regenerateKeys"), v2(name, "regenerateKeys")] {
+            let refused = api.post(&path, &json!({ "keyType": "Primary" })).expect(400);
+            let record = app.record_of(&refused);
+            assert_eq!((record.event.as_str(), record.outcome.as_str()), ("key_regeneration", "refused"));
+            assert_eq!(record.reason.as_deref(), Some("not_key_auth"));
+        }
     }
     api.post(&v2("absent", "listKeys"), &json!({})).expect(404);
 }

@@ -21,7 +21,7 @@ use workspace_sts::domain::audit::{AuditEntry, AuditFilter};
 use workspace_sts::entropy::{Entropy, SeededEntropy};
 use workspace_sts::services::Core;
 use workspace_sts::services::registry_file::{RegistryFile, compare};
-use workspace_sts::startup::{Parts, StartError, Stopper, start};
+use workspace_sts::startup::{Parts, StartError, Stopper, compose, start};
 
 /// `iss`, and the start of every audience: configured, so it does not name the port that a test happens to get.
 pub const ISSUER: &str = "https://localhost";
@@ -334,6 +334,18 @@ impl TestApp {
         for secret in made {
             self.secrets.insert(secret.client_id.to_string(), secret.plain.expose().to_owned());
         }
+    }
+
+    /// Applies a registry file as another process does: nothing of it reaches this one's memory at once.
+    pub fn apply_elsewhere(&self, text: &str) {
+        let file: RegistryFile = toml::from_str(text).unwrap();
+        let (config, parts) = (self.deployment.config(), self.deployment.parts());
+        self.block_on(async move {
+            let core = compose(&config, parts).await.unwrap();
+            let stored = core.store.snapshot().await.unwrap();
+            let difference = compare(&file, &stored, false, core.clock.now(), core.entropy.as_ref()).unwrap();
+            core.apply(difference, &core.local_context()).await.unwrap();
+        });
     }
 
     /// The next request draws the same random bytes as in every other run.

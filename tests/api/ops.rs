@@ -190,3 +190,20 @@ fn wait_until(mut condition: impl FnMut() -> bool) {
         std::thread::sleep(Duration::from_millis(5));
     }
 }
+
+#[test]
+fn regions_that_callers_name_do_not_make_series_for_ever() {
+    let app = TestApp::start();
+    let token = app.management_token(&CONTRIBUTOR);
+    for n in 0..80 {
+        let body = serde_json::json!({ "location": format!("region-{n}"), "properties": { "authMode": "AMLToken", "computeType": "AKS" } });
+        app.api_with(&token).put(&webservice(&format!("of-{n}")), &body).expect(201);
+    }
+    app.token_as(&READER, "of-79").expect(200);
+    let metrics = app.get_ops("/metrics").text();
+    let named = |n: usize| metrics.contains(&format!("compute_region=\"region-{n}\""));
+    assert!(named(0) && !named(79));
+    assert!((60..=64).contains(&(0..80).filter(|n| named(*n)).count()));
+    let of_others = ["compute_region=\"other\"", "endpoint=\"oauth\"", "alg=\"ES256\""];
+    assert_eq!(value(&metrics, "sts_tokens_issued_total", &of_others), Some(1.0));
+}

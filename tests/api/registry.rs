@@ -50,7 +50,9 @@ fn an_owner_makes_reads_changes_and_deletes_a_workspace() {
         api.put(&NEW.replace("new-one", "NEW-ONE"), &json!({ "location": "local" })).expect(200).json();
     assert_eq!(changed["id"], NEW);
     assert_eq!(changed["properties"]["creationTime"], "2026-03-01T12:00:00Z");
-    assert_eq!(changed["properties"]["failoverRegions"], json!([]));
+    assert_eq!(changed["properties"]["failoverRegions"], json!(["northeurope"]), "what is absent stays");
+    let none = json!({ "location": "local", "properties": { "failoverRegions": [] } });
+    assert_eq!(api.put(NEW, &none).expect(200).json()["properties"]["failoverRegions"], json!([]));
     let deleted = api.delete(NEW).expect(200);
     assert_changed(&app, &deleted, &OWNER, NEW, "delete");
     api.delete(NEW).expect(204);
@@ -152,8 +154,11 @@ fn a_contributor_changes_webservices_and_no_roles_or_principals() {
     let made = api.put(&webservice("made-by-hand"), &body).expect(201);
     let mut details: Vec<_> = app.audit_of(&made).into_iter().map(|entry| entry.detail.unwrap()).collect();
     details.reverse();
-    let expected =
-        ["put compute=AKS/local auth_mode=token", "primary key, generation 1", "secondary key, generation 1"];
+    let expected = [
+        "put compute=AKS/local auth_mode=token scoring_uri=none",
+        "primary key, generation 1",
+        "secondary key, generation 1",
+    ];
     assert_eq!(details, expected, "a record for each change, in their order");
     app.token_as(&READER, "made-by-hand").expect(200);
     api.delete(&webservice("made-by-hand")).expect(200);
@@ -303,4 +308,42 @@ fn a_put_of_what_is_there_keeps_what_it_does_not_name() {
     assert_eq!(after["location"], before["location"]);
     // Judged on what would result: the kept mode with the new compute type.
     api.put(&webservice("scorer"), &json!({ "properties": { "computeType": "ACI" } })).expect(400);
+}
+
+#[test]
+fn what_a_put_does_not_name_stays() {
+    let app = TestApp::start();
+    let api = app.api(&CONTRIBUTOR);
+    let whole = json!({
+        "location": "eastus", "tags": { "team": "a" },
+        "properties": { "authMode": "Key", "computeType": "AKS", "description": "Scores.",
+                        "scoringUri": "https://gateway.example/score", "tokenLifetimeSeconds": 900 },
+    });
+    let made = api.put(&webservice("kept"), &whole).expect(201).json();
+    let again = api.put(&webservice("kept"), &json!({ "properties": { "authMode": "Key" } })).expect(200);
+    assert_eq!(again.json(), made);
+    assert!(app.audit_of(&again).is_empty(), "nothing was changed");
+    let cleared = json!({ "tags": {}, "properties": { "description": "" } });
+    let cleared = api.put(&webservice("kept"), &cleared).expect(200).json();
+    assert_eq!((&cleared["tags"], &cleared["properties"]["description"]), (&json!({}), &json!("")));
+    for uri in ["javascript:alert(1)", "https://", "https://a b", "https://a\n", ""] {
+        api.put(&webservice("kept"), &json!({ "properties": { "scoringUri": uri } })).expect(400);
+    }
+}
+
+#[test]
+fn a_change_by_another_process_is_not_undone() {
+    let app = TestApp::start();
+    let body = json!({ "properties": { "authMode": "None", "computeType": "AKS" } });
+    let token = app.management_token(&CONTRIBUTOR);
+    app.api_with(&token).put(&webservice("shared"), &body).expect(201);
+    app.apply_elsewhere(&format!(
+        "[[webservices]]\nworkspace = \"{WORKSPACE}\"\nname = \"shared\"\ncompute_type = \"AKS\"\nauth_mode = \"key\"\n"
+    ));
+    let bearer = format!("Bearer {token}");
+    let headers = [("authorization", bearer.as_str()), ("content-type", "application/json-patch+json")];
+    let steps = br#"[{"op":"replace","path":"/description","value":"new"}]"#;
+    let path = format!("/modelmanagement/v1.0{WORKSPACE}/services/shared");
+    let patched = app.send("PATCH", &path, &headers, steps).expect(200).json();
+    assert_eq!((&patched["authEnabled"], &patched["description"]), (&json!(true), &json!("new")));
 }

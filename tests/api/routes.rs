@@ -154,10 +154,20 @@ fn arm_routes_ask_for_an_api_version() {
             continue;
         }
         for method in allow.split(", ") {
-            for query in ["", "?", "?api-version=", "?apiversion=1"] {
+            for (query, code) in [
+                ("", "MissingApiVersionParameter"),
+                ("?", "MissingApiVersionParameter"),
+                ("?api-version=", "MissingApiVersionParameter"),
+                ("?apiversion=2022-05-01", "MissingApiVersionParameter"),
+                ("?api-version=1", "InvalidApiVersionParameter"),
+                ("?api-version=2022-13-01", "InvalidApiVersionParameter"),
+                ("?api-version=2022-05-01-", "InvalidApiVersionParameter"),
+                ("?api-version=2022-05-01%00", "InvalidApiVersionParameter"),
+                ("?api-version=2022-05-01&api-version=2022-05-01", "InvalidApiVersionParameter"),
+            ] {
                 let answer = app.send(method, &format!("{path}{query}"), &[("authorization", &bearer)], b"");
                 assert_eq!(answer.status, 400, "{method} {path}{query}: {}", answer.text());
-                assert_eq!(answer.json()["error"]["code"], Value::from("MissingApiVersionParameter"));
+                assert_eq!(answer.json()["error"]["code"], Value::from(code), "{query}");
             }
         }
     }

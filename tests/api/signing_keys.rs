@@ -93,8 +93,7 @@ fn a_wrong_kek_refuses_to_start_and_makes_no_key() {
     let deployment = app.into_deployment();
     deployment.write_secret("kek", 7);
     let why = deployment.try_start().err().expect("a wrong KEK").to_string();
-    assert!(why.contains("sealed under KEK") && why.contains("start with the KEK that sealed it"), "{why}");
-    assert!(before.iter().any(|kid| why.contains(kid)), "{why}");
+    assert!(why.contains("access keys") && why.contains("sealed under KEK"), "{why}");
     deployment.write_secret("kek", 1);
     let app = deployment.run();
     assert_eq!(kids(&app), before, "no key was made in between");

@@ -157,7 +157,7 @@ fn arm_paths_are_matched_without_case() {
     let app = TestApp::start();
     let bearer = format!("bearer {}", app.management_token(&READER));
     let v1 = format!("/ModelManagement/V1.0{}/services/Scorer/TOKEN", WORKSPACE.to_uppercase());
-    let v2 = format!("{}/TOKEN?API-VERSION=1", webservice("SCORER").to_uppercase());
+    let v2 = format!("{}/TOKEN?API-VERSION=2022-05-01", webservice("SCORER").to_uppercase());
     for path in [v1, v2] {
         let answer = app.send("POST", &path, &[("authorization", &bearer)], b"").expect(200);
         // The audience has the registered spelling: gateways compare it byte for byte.

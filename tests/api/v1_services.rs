@@ -171,7 +171,7 @@ fn a_patch_that_breaks_a_rule_changes_nothing() {
         (set("/description", json!(7)), "description"),
         (json!([good, { "op": "replace", "path": "/imageId", "value": "x" }]), "imageId"),
         (json!([good, { "op": "test", "path": "/description", "value": "x" }]), "test"),
-        (json!([good, { "op": "move", "from": "/a", "path": "/b" }]), "from"),
+        (json!([good, { "op": "move", "from": "/a", "path": "/b" }]), "`move` is none of"),
         (json!([good, { "op": "remove", "path": "/authEnabled" }]), "authEnabled"),
         (json!([good, { "op": "replace", "path": "/description" }]), "has no value"),
         (json!([good, { "op": "add", "path": "/properties/a", "value": {} }]), "properties"),

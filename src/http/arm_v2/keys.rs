@@ -71,6 +71,6 @@ async fn find(call: &Call) -> Result<AuditRecordId, Problem> {
     let endpoint = call.webservice()?;
     call.authorize(&Scope::from(&endpoint)).await?;
     let id = AuditRecordId::parse(call.segment("id")).map_err(|_| Refusal::NotFound)?;
-    call.core.operation(endpoint.workspace(), id).await?.ok_or(Refusal::NotFound)?;
+    call.core.operation(&Scope::from(&endpoint), id).await?.ok_or(Refusal::NotFound)?;
     Ok(id)
 }

@@ -10,7 +10,7 @@ use uuid::Uuid;
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::region::Region;
 use crate::domain::resource::PROVIDER;
-use crate::domain::webservice::{AuthMode, Webservice};
+use crate::domain::webservice::{AuthMode, ScoringUri, Webservice};
 use crate::domain::workspace::Workspace;
 
 /// Body of a workspace PUT. Members that are not ours are ignored, as ARM clients send many.
@@ -24,8 +24,8 @@ pub struct WorkspaceBody {
 #[derive(Default, Deserialize)]
 #[serde(rename_all = "camelCase")]
 pub struct WorkspaceProperties {
-    #[serde(default)]
-    pub failover_regions: Vec<Region>,
+    /// What is there stays when this is absent.
+    pub failover_regions: Option<Vec<Region>>,
 }
 
 /// Body of an online endpoint PUT.
@@ -33,8 +33,7 @@ pub struct WorkspaceProperties {
 pub struct EndpointBody {
     /// Where the cluster runs; the workspace's home region when absent.
     pub location: Option<Region>,
-    #[serde(default)]
-    pub tags: BTreeMap<String, String>,
+    pub tags: Option<BTreeMap<String, String>>,
     pub properties: EndpointProperties,
 }
 
@@ -44,7 +43,7 @@ pub struct EndpointProperties {
     pub auth_mode: Option<String>,
     /// `AKS`, `ACI` or `Kubernetes`; ours, ARM has no such member. `Kubernetes` when absent.
     pub compute_type: Option<String>,
-    pub scoring_uri: Option<String>,
+    pub scoring_uri: Option<ScoringUri>,
     pub description: Option<String>,
     pub token_lifetime_seconds: Option<TokenLifetime>,
 }

@@ -1,6 +1,7 @@
 //! Workspaces: PUT, GET, LIST, DELETE.
 
 use actix_web::{HttpResponse, web::Payload};
+use chrono::Duration;
 use serde_json::json;
 
 use super::views;
@@ -52,17 +53,19 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let caller = call.authorize(&Scope::from(&id)).await?;
         let body: views::WorkspaceBody = body::json(&call.request, payload).await?;
         let before = call.core.workspace(&id).await?;
-        let now = call.core.clock.now();
+        let (now, changed_at) = (call.core.clock.now(), before.as_ref().map(|found| found.updated_at));
+        let kept_failover = || before.as_ref().map(|found| found.failover_regions.clone());
         let after = Workspace {
             // Registered once, the spelling stays.
             id: before.as_ref().map_or_else(|| id.clone(), |found| found.id.clone()),
             tenant_id: caller.facts.principal.tenant_id,
             home_region: body.location,
-            failover_regions: body.properties.failover_regions,
+            failover_regions: body.properties.failover_regions.or_else(kept_failover).unwrap_or_default(),
             created_at: before.as_ref().map_or(now, |found| found.created_at),
-            updated_at: now,
+            updated_at: changed_at.map_or(now, |last| now.max(last + Duration::microseconds(1))),
         };
-        call.core.change(&caller, &[Mutation::PutWorkspace(after.clone())], &call.context).await?;
+        let expected = Mutation::ExpectWorkspace(id, changed_at);
+        call.core.change(&caller, &[expected, Mutation::PutWorkspace(after.clone())], &call.context).await?;
         let view = views::workspace(&after, issuer(&call));
         Ok(if before.is_some() { reply::ok(&view) } else { reply::created(&view) })
     };

@@ -24,7 +24,7 @@ pub async fn list(call: Call) -> HttpResponse {
 
 /// RegenerateServiceKeysRequest of both dialects.
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 pub struct RegenerateBody {
     key_type: String,
     /// `None` to have one made.

@@ -17,14 +17,16 @@ const OPERATION_LOCATION: HeaderName = HeaderName::from_static("operation-locati
 
 pub async fn get(call: Call) -> HttpResponse {
     let result = async {
-        let workspace = call.workspace()?;
+        let workspace = Scope::from(&call.workspace()?);
+        // Before the database is asked anything.
+        call.core.authenticate_call(call.bearer(), &call.context).await?;
         let found = match AuditRecordId::parse(call.segment("id")) {
             Ok(id) => call.core.operation(&workspace, id).await?,
             Err(_) => None,
         };
         // Whoever may see the webservice may see what became of it, without a role on the workspace.
         let resource = found.as_ref().and_then(|found| Scope::parse(found.resource.as_deref()?).ok());
-        call.authorize(&resource.unwrap_or_else(|| Scope::from(&workspace))).await?;
+        call.authorize(&resource.unwrap_or(workspace)).await?;
         let found = found.ok_or(Refusal::NotFound)?;
         let at = views::time(found.occurred_at);
         Ok::<_, Problem>(reply::ok(&json!({

@@ -7,18 +7,20 @@ use serde_json::Value;
 
 use super::{operations, views};
 use crate::domain::resource::Scope;
-use crate::domain::webservice::{AuthMode, Webservice};
+use crate::domain::webservice::{AuthMode, ScoringUri, Webservice};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
-use crate::services::change_registry::Mutation;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Step {
     op: String,
     path: String,
+    /// Of `move` and `copy`, which are refused by their names.
+    #[serde(rename = "from")]
+    _from: Option<String>,
     /// `None` when it was not sent, which is not the same as null.
     #[serde(default, deserialize_with = "sent")]
     value: Option<Value>,
@@ -33,27 +35,27 @@ pub async fn patch(call: Call, payload: Payload) -> HttpResponse {
         let id = call.webservice()?;
         let caller = call.authorize(&Scope::from(&id)).await?;
         let steps: Vec<Step> = body::json_as(&call.request, payload, "application/json-patch+json").await?;
-        let found = call.core.webservice(&id).await?.ok_or(Refusal::NotFound)?;
-        let mut after = apply(&found.webservice, &steps)?;
-        if after.same_settings(&found.webservice) {
-            return Ok(reply::ok(&views::service(&after, None)));
-        }
-        after.updated_at = call.core.clock.now();
-        let operation =
-            call.core.change(&caller, &[Mutation::PutWebservice(after.clone())], &call.context).await?;
-        let mut answer = reply::ok(&views::service(&after, Some(&operation.to_string())));
+        let edit = |before: Option<&Webservice>| apply(before.ok_or(Refusal::NotFound)?, &steps);
+        let edited = call.core.edit_webservice(&caller, &id, edit, &call.context).await?;
+        let Some(operation) = edited.operation else {
+            return Ok(reply::ok(&views::service(&edited.after, None)));
+        };
+        let mut answer = reply::ok(&views::service(&edited.after, Some(&operation.to_string())));
         operations::point_to(&call, &mut answer, operation);
         Ok(answer)
     };
     call.reply(result.await)
 }
 
+/// RFC 6902 has three more operations, which make nothing of these members.
+const OPERATIONS: [&str; 3] = ["add", "replace", "remove"];
+
 /// The webservice as the steps would leave it.
 fn apply(before: &Webservice, steps: &[Step]) -> Result<Webservice, Problem> {
     let mut after = before.clone();
     let (mut key, mut token) = (before.auth_mode == AuthMode::Key, before.auth_mode == AuthMode::Token);
     for step in steps {
-        if !matches!(step.op.as_str(), "add" | "replace" | "remove") {
+        if !OPERATIONS.contains(&step.op.as_str()) {
             return Err(refused(format!("`{}` is none of add, replace, remove", short(&step.op))));
         }
         let value = match (step.op.as_str(), &step.value) {
@@ -66,7 +68,10 @@ fn apply(before: &Webservice, steps: &[Step]) -> Result<Webservice, Problem> {
             "/aadAuthEnabled" => token = switch(step)?,
             "/description" => after.description = typed(value, &step.path)?,
             "/kvTags" => after.tags = typed::<Option<_>>(value, &step.path)?.unwrap_or_default(),
-            "/scoringUri" => after.scoring_uri = typed(value, &step.path)?,
+            "/scoringUri" => {
+                after.scoring_uri =
+                    typed::<Option<ScoringUri>>(value, &step.path)?.map(ScoringUri::into_text);
+            }
             // The SDK adds where its user's git tree stands. wsts keeps no properties, and the rest is to go through.
             other if other.starts_with("/properties/") => drop(typed::<Option<String>>(value, &step.path)?),
             other => {
@@ -100,7 +105,9 @@ fn switch(step: &Step) -> Result<bool, Problem> {
 }
 
 fn typed<T: serde::de::DeserializeOwned>(value: &Value, path: &str) -> Result<T, Problem> {
-    serde_json::from_value(value.clone()).map_err(|error| refused(format!("`{}`: {error}", short(path))))
+    // serde's own words repeat the value, whole.
+    serde_json::from_value(value.clone())
+        .map_err(|error| refused(format!("`{}`: {}", short(path), short(&error.to_string()))))
 }
 
 fn refused(what: String) -> Problem {
@@ -109,5 +116,5 @@ fn refused(what: String) -> Problem {
 
 /// A caller's text, cut to what an error line bears.
 fn short(text: &str) -> String {
-    text.chars().take(64).collect()
+    text.chars().take(100).collect()
 }

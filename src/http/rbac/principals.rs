@@ -15,7 +15,7 @@ use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
 use crate::services::authenticate::Authenticated;
-use crate::services::change_registry::Mutation;
+use crate::services::change_registry::{Mutation, PrincipalUpdate};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase")]
@@ -80,12 +80,12 @@ pub async fn update(call: Call, payload: Payload) -> HttpResponse {
     let result = async {
         let (caller, found) = find(&call).await?;
         let body: UpdateBody = body::json(&call.request, payload).await?;
-        let mut principal = found.principal.clone();
-        if let Some(name) = body.display_name {
-            principal.display_name = display_name(name)?;
-        }
-        principal.enabled = body.account_enabled.unwrap_or(principal.enabled);
-        call.core.change(&caller, &[Mutation::PutPrincipal(principal)], &call.context).await?;
+        let update = PrincipalUpdate {
+            display_name: body.display_name.map(display_name).transpose()?,
+            enabled: body.account_enabled,
+        };
+        let mutation = Mutation::UpdatePrincipal(found.principal.object_id, update);
+        call.core.change(&caller, &[mutation], &call.context).await?;
         Ok(reply::no_content())
     };
     call.reply(result.await)

@@ -6,6 +6,7 @@ use super::compare::Comparison;
 use super::{RegistryFile, SubscriptionEntry, WebserviceEntry};
 use crate::domain::ids::TenantId;
 use crate::domain::resource::{WebserviceId, parse_subscription};
+use crate::domain::webservice::ScoringUri;
 use crate::domain::webservice::{AuthMode, Webservice};
 use crate::domain::workspace::{Subscription, Tenant, Workspace};
 use crate::storage::Mutation;
@@ -124,7 +125,7 @@ impl Comparison<'_> {
                 compute_type: entry.compute_type,
                 auth_mode,
                 compute_region: entry.compute_region.clone().unwrap_or_else(|| workspace.home_region.clone()),
-                scoring_uri: entry.scoring_uri.clone(),
+                scoring_uri: entry.scoring_uri.clone().map(ScoringUri::into_text),
                 token_lifetime: entry.token_lifetime_seconds,
                 description: entry.description.clone(),
                 tags: entry.tags.clone(),

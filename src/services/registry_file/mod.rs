@@ -28,7 +28,7 @@ use crate::domain::principal::SecretSlot;
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WorkspaceId};
 use crate::domain::role::ActionPattern;
-use crate::domain::webservice::{AuthMode, ComputeType};
+use crate::domain::webservice::{AuthMode, ComputeType, ScoringUri};
 use crate::storage::Mutation;
 
 pub use compare::compare;
@@ -80,7 +80,7 @@ pub struct WebserviceEntry {
     pub auth_mode: Option<AuthMode>,
     /// The home region of the workspace when absent.
     pub compute_region: Option<Region>,
-    pub scoring_uri: Option<String>,
+    pub scoring_uri: Option<ScoringUri>,
     pub token_lifetime_seconds: Option<TokenLifetime>,
     pub description: Option<String>,
     #[serde(default)]

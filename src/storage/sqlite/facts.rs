@@ -85,6 +85,12 @@ pub async fn access_keys(pool: &SqlitePool, webservice_key: &str) -> Result<Vec<
     rows.iter().map(access_key_from).collect()
 }
 
+pub async fn access_key_keks(pool: &SqlitePool) -> Result<Vec<[u8; 8]>> {
+    let rows =
+        sqlx::query("SELECT DISTINCT kek_id FROM access_keys").fetch_all(pool).await.map_err(unavailable)?;
+    rows.iter().map(|row| row.bytes("kek_id")).collect()
+}
+
 fn access_key_from(row: &SqliteRow) -> Result<StoredAccessKey> {
     let parse = |text: &str| KeyName::parse(text).ok_or(format!("`{text}`"));
     let sealed = |column| row.bytes_opt(column).map(Option::unwrap_or_default);

@@ -160,6 +160,10 @@ impl Store for SqliteStore {
         facts::access_keys(&self.readers, webservice_key).await
     }
 
+    async fn access_key_keks(&self) -> Result<Vec<[u8; 8]>> {
+        facts::access_key_keks(&self.readers).await
+    }
+
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>> {
         facts::client_of(&self.readers, object_id).await
     }

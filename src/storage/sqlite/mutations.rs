@@ -41,6 +41,12 @@ pub async fn changes_after(pool: &SqlitePool, sequence: i64) -> Result<(i64, Vec
 /// One arm a kind and no catch-all, so that a new kind of mutation can't be forgotten here.
 async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result<()> {
     match mutation {
+        Mutation::ExpectWebservice(id, changed) => {
+            resources::expect(connection, resources::WEBSERVICE_CHANGED, &id.key(), *changed).await
+        }
+        Mutation::ExpectWorkspace(id, changed) => {
+            resources::expect(connection, resources::WORKSPACE_CHANGED, &id.key(), *changed).await
+        }
         Mutation::PutTenant(tenant) => resources::put_tenant(connection, tenant).await,
         Mutation::DeleteTenant(id) => resources::delete_tenant(connection, *id).await,
         Mutation::PutSubscription(put) => resources::put_subscription(connection, put).await,
@@ -51,6 +57,9 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::DeleteWebservice(id) => resources::delete_webservice(connection, id).await,
         Mutation::PutAccessKey(id, key) => resources::put_access_key(connection, id, key).await,
         Mutation::PutPrincipal(principal) => access::put_principal(connection, principal).await,
+        Mutation::UpdatePrincipal(object_id, update) => {
+            access::update_principal(connection, *object_id, update).await
+        }
         Mutation::DeletePrincipal(object_id) => access::delete_principal(connection, *object_id).await,
         Mutation::AddSecret(secret) => access::add_secret(connection, secret).await,
         Mutation::RemoveSecret(object_id, id) => {

@@ -7,7 +7,7 @@ use super::mutations::{changed, changed_principal, put, run};
 use crate::domain::ids::{CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
 use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
 use crate::domain::role::{RoleAssignment, RoleDefinition};
-use crate::storage::Result;
+use crate::storage::{PrincipalUpdate, Result, StorageError};
 
 pub async fn put_principal(connection: &mut SqliteConnection, principal: &ServicePrincipal) -> Result<()> {
     // Tokens name both ids and the tenant: under other ones it would be another principal.
@@ -25,6 +25,20 @@ pub async fn put_principal(connection: &mut SqliteConnection, principal: &Servic
     let subject = format!("principal {}", principal.client_id);
     put(connection, query, subject, "object id, client id and tenant").await?;
     changed_principal(connection, principal.object_id).await
+}
+
+pub async fn update_principal(
+    connection: &mut SqliteConnection,
+    object_id: ObjectId,
+    update: &PrincipalUpdate,
+) -> Result<()> {
+    let sql = "UPDATE principals SET display_name = coalesce(?, display_name), enabled = coalesce(?, enabled) \
+               WHERE object_id = ?";
+    let query = sqlx::query(sql).bind(&update.display_name).bind(update.enabled).bind(object_id.uuid());
+    match run(connection, query, format!("principal {object_id}")).await? {
+        0 => Err(StorageError::Stale(format!("principal {object_id} was deleted meanwhile"))),
+        _ => changed_principal(connection, object_id).await,
+    }
 }
 
 pub async fn delete_principal(connection: &mut SqliteConnection, object_id: ObjectId) -> Result<()> {

@@ -48,7 +48,7 @@ pub async fn a_generation_takes_the_place_of_the_one_before_only(store: Arc<dyn 
     assert_eq!(changes, [Change::Webservice(key())]);
     for late in [key_put(KeyName::Primary, 2, 4), key_put(KeyName::Primary, 4, 4)] {
         let refused = store.commit(&[Mutation::PutTenant(tenant(7)), late], &[]).await;
-        assert!(matches!(refused, Err(StorageError::Conflict(_))), "{refused:?}");
+        assert!(matches!(refused, Err(StorageError::Stale(_))), "{refused:?}");
     }
     let expected = [stored(KeyName::Primary, 2, 3), stored(KeyName::Secondary, 1, 2)];
     assert_eq!(store.access_keys(&key()).await.unwrap(), expected);

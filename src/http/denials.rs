@@ -1,0 +1,107 @@
+//! What a caller is told of a denial: the part of the table in `problem.rs` where several reasons get the same words on
+//! purpose.
+
+use actix_web::http::StatusCode;
+
+use super::problem::{Dialect, INVALID_REQUEST, Row, row};
+use crate::domain::denial::Denial;
+
+pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
+    use StatusCode as S;
+    match denial {
+        // One answer for every fault of a credential: nobody learns which client ids exist.
+        Denial::UnknownClient
+        | Denial::MalformedSecret
+        | Denial::WrongSecret
+        | Denial::SecretExpired
+        | Denial::WrongTenant => row(
+            S::UNAUTHORIZED,
+            "invalid-client",
+            "InvalidClient",
+            ("invalid_client", 7_000_215),
+            "the client id is unknown in this tenant, its secret is wrong or expired, or it is disabled",
+        ),
+        Denial::PrincipalDisabled if dialect == Dialect::OAuth => row_of(Denial::UnknownClient, dialect),
+        Denial::MalformedAssertion(_)
+        | Denial::AssertionOfUnknownClient
+        | Denial::FederationOfUnknownClient
+        | Denial::UnknownCertificate
+        | Denial::WrongSignature
+        | Denial::CertificateExpired
+        | Denial::AssertionTime
+        | Denial::AssertionAudience
+        | Denial::NoFederatedCredential
+        | Denial::UnknownIssuerKey => of_assertion(denial),
+        Denial::MissingToken => row(
+            S::UNAUTHORIZED,
+            "missing-token",
+            "AuthenticationFailed",
+            INVALID_REQUEST,
+            "send a management token of this service as `Authorization: Bearer`",
+        ),
+        Denial::InvalidToken | Denial::TokenExpired | Denial::PrincipalDisabled => row(
+            S::UNAUTHORIZED,
+            "invalid-token",
+            "InvalidAuthenticationToken",
+            ("invalid_client", 500_133),
+            "the bearer token is not a live management token of this service; fetch a new one with scope {API}/.default",
+        ),
+        Denial::NoSuchWebservice | Denial::NoRole => row(
+            if dialect == Dialect::OAuth { S::BAD_REQUEST } else { S::NOT_FOUND },
+            "no-such-webservice",
+            if dialect == Dialect::V1 { "ServiceNotFound" } else { "ResourceNotFound" },
+            ("invalid_target", 500_011),
+            "no such webservice, or this principal has no role (at least Reader) on its workspace",
+        ),
+        Denial::NotTokenAuth(mode) => row(
+            S::BAD_REQUEST,
+            "auth-mode-mismatch",
+            "AuthModeMismatch",
+            ("invalid_target", 500_011),
+            format!("the webservice has auth mode `{mode}`: there are no tokens for it"),
+        ),
+        Denial::NotKeyAuth(mode) => row(
+            S::BAD_REQUEST,
+            "auth-mode-mismatch",
+            "AuthModeMismatch",
+            ("invalid_target", 500_011),
+            format!("the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"),
+        ),
+        Denial::LifetimeTooShort => row(
+            S::BAD_REQUEST,
+            "invalid-parameter",
+            "InvalidParameter",
+            INVALID_REQUEST,
+            "`token_lifetime_seconds`: a requested lifetime is at least 60 seconds",
+        ),
+    }
+}
+
+/// Faults of an assertion. What comes before its signature says nothing of the principal; what comes after is said to
+/// who holds its key.
+fn of_assertion(denial: Denial) -> Row {
+    let (code, text) = match denial {
+        Denial::MalformedAssertion(what) => (50_027, format!("the assertion can't be taken: {what}")),
+        Denial::CertificateExpired => {
+            (1_000_502, "the certificate has expired or is not yet valid".to_owned())
+        }
+        Denial::AssertionTime => (
+            700_024,
+            "the assertion has expired or is not yet valid, or lives too long: check the clock and `exp`".to_owned(),
+        ),
+        Denial::AssertionAudience => (
+            700_023,
+            "the assertion's audience is neither this service's issuer nor the token endpoint that was called".to_owned(),
+        ),
+        // Here and below one answer for an unknown client too: nobody learns which client ids exist.
+        Denial::NoFederatedCredential | Denial::FederationOfUnknownClient => (
+            700_213,
+            "the client id is unknown in this tenant, or no federated credential of it has the assertion's issuer, subject and audience".to_owned(),
+        ),
+        _ => (
+            700_027,
+            "the client id is unknown in this tenant, or no certificate or key of it made this assertion".to_owned(),
+        ),
+    };
+    row(StatusCode::UNAUTHORIZED, "invalid-client", "InvalidClient", ("invalid_client", code), text)
+}
