@@ -1,5 +1,6 @@
 #!/usr/bin/env bash
-# Azure's own SDKs for Python, unpatched, against the service and a scoring gateway; then the examples, as they stand.
+# Azure's own SDKs for Python, unpatched, against the service, a scoring gateway and a cluster's issuer; then the
+# examples, as they stand.
 #
 #   tests/sdk/azureml.sh                   everything
 #   tests/sdk/azureml.sh test_v1 [-k ...]  one program of it, with arguments of unittest
@@ -24,10 +25,28 @@ if [ ! -e "$venv/complete" ]; then
 fi
 python=$venv/bin/python
 
-start_service
-port=$(free_port)
-gateway_url=https://localhost:$port
+gateway_port=$(free_port); issuer_port=$(free_port)
+gateway_url=https://localhost:$gateway_port; issuer_url=https://localhost:$issuer_port
 mkdir "$work/home" "$work/tmp"
+
+debian openssl
+certificate rsa rsa:2048
+certificate p256 ec -pkeyopt ec_paramgen_curve:P-256
+certificate unregistered rsa:2048
+
+# The issuers that the service may trust. One has no discovery; of one nobody has vouched for the certificate. The CA
+# comes with the quickstart: its file is read when keys are fetched.
+issuers() {
+  local name
+  for name in cluster counted rotating unsteady failing misnamed elsewhere; do
+    printf '{issuer="%s/%s",ca_file="%s"},' "$issuer_url" "$name" "$work/data/ca.pem"
+  done
+  printf '{issuer="%s/bare",ca_file="%s",jwks_uri="%s/bare/keys"},' "$issuer_url" "$work/data/ca.pem" "$issuer_url"
+  printf '{issuer="%s/unverified"}' "$issuer_url"
+}
+WSTS_FEDERATION__ISSUERS="[$(issuers)]"
+export WSTS_FEDERATION__ISSUERS
+start_service
 
 # A workspace with more webservices than fit on one page of a list.
 crowd() {
@@ -40,8 +59,14 @@ crowd() {
   done
 }
 
+# The suite's registry, with what is new in each run.
+registry() {
+  sed -e "s|GATEWAY|$gateway_url|; s|ISSUER|$issuer_url|" \
+    -e "/^RSA\$/{r $work/keys/rsa.crt" -e 'd}' -e "/^P256\$/{r $work/keys/p256.crt" -e 'd}' "$here/registry.toml"
+}
+
 reader=a0000000-0000-0000-0000-000000000001
-(sed "s|GATEWAY|$gateway_url|" "$here/registry.toml"; crowd) >"$work/registry.toml"
+(registry; crowd) >"$work/registry.toml"
 "$wsts" apply --config "$work/data/wsts.toml" --file "$work/registry.toml" --secrets-to "$work/secrets" >"$work/applied"
 
 # What the clients see of the world: nothing of this machine's own settings or caches. A zone west of UTC, because v1
@@ -51,19 +76,34 @@ world=(
   PATH="$PATH" HOME="$work/home" TMPDIR="$work/tmp" AZURE_CONFIG_DIR="$work/home/.azure" LANG=C.UTF-8
   REQUESTS_CA_BUNDLE="$ca" SSL_CERT_FILE="$ca"
   ARM_CLOUD_METADATA_URL="$base/metadata/endpoints?api-version=2019-05-01"
-  WSTS_URL="$base" WSTS_OPS_URL="$ops" WSTS_SECRETS="$work/secrets" GATEWAY_URL="$gateway_url"
+  WSTS_URL="$base" WSTS_OPS_URL="$ops" WSTS_SECRETS="$work/secrets" WSTS_KEYS="$work/keys"
+  GATEWAY_URL="$gateway_url" ISSUER_URL="$issuer_url"
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here" PYTHONWARNINGS=ignore
 )
 
-env --ignore-environment "${world[@]}" "$python" "$here/gateway.py" --port "$port" \
-  --certificate "$work/data/server.pem" --key "$work/data/server.key" >"$work/gateway.log" 2>&1 &
-gateway=$!
-trap 'kill "$gateway" 2>/dev/null || true; wait "$gateway" 2>/dev/null || true; finish' EXIT
-for _ in $(seq 100); do
-  curl -sS --fail --cacert "$ca" "$gateway_url/none/statuses" >/dev/null 2>&1 && break
-  kill -0 "$gateway" 2>/dev/null || { echo "the gateway did not start:"; cat "$work/gateway.log"; exit 1; }
-  sleep 0.1
-done
+programs=()
+end_programs() {
+  local process
+  for process in "${programs[@]}"; do kill "$process" 2>/dev/null || true; wait "$process" 2>/dev/null || true; done
+}
+trap 'end_programs; finish' EXIT
+
+# Starts a program that listens at a port, and waits until it answers there.
+start_program() {
+  local name=$1 port=$2 path=$3 process
+  env --ignore-environment "${world[@]}" "$python" "$here/$name.py" --port "$port" \
+    --certificate "$work/data/server.pem" --key "$work/data/server.key" >"$work/$name.log" 2>&1 &
+  process=$!
+  programs+=("$process")
+  for _ in $(seq 100); do
+    curl -sS --fail --cacert "$ca" "https://localhost:$port$path" >/dev/null 2>&1 && return
+    kill -0 "$process" 2>/dev/null || break
+    sleep 0.1
+  done
+  echo "the $name did not start:"; cat "$work/$name.log"; return 1
+}
+start_program gateway "$gateway_port" /none/statuses
+start_program issuer "$issuer_port" /none/requested
 
 run_tests() {
   echo "-- $1"
@@ -76,7 +116,7 @@ if [ $# -gt 0 ]; then
   exit
 fi
 failed=0
-for program in test_msal test_identity test_v1 test_v2 test_bad_input; do
+for program in test_msal test_identity test_certificates test_workload test_v1 test_v2 test_bad_input; do
   run_tests "$program" || failed=1
 done
 

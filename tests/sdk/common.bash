@@ -22,6 +22,16 @@ debian() {
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 }
 
+# Makes a key and a self-signed certificate for it, NAME.key and NAME.crt in $work/keys, and NAME.pem of both, as Azure's
+# clients want it. After the name: the kind of key, in the words of `openssl req`.
+certificate() {
+  local file=$work/keys/$1
+  mkdir -p "$work/keys"
+  openssl req -x509 -nodes -days 2 -subj "/CN=$1" -keyout "$file.key" -out "$file.crt" -newkey "${@:2}" \
+    2>"$work/openssl.log" || { cat "$work/openssl.log"; return 1; }
+  cat "$file.key" "$file.crt" >"$file.pem"
+}
+
 # Starts the service; sets base, ops, ca, client_id, secret_file, webservice.
 start_service() {
   (cd "$root" && cargo build --locked --quiet --bin wsts)

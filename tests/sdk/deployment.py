@@ -15,6 +15,7 @@ import requests
 BASE = os.environ["WSTS_URL"]
 OPS = os.environ["WSTS_OPS_URL"]
 GATEWAY = os.environ["GATEWAY_URL"]
+ISSUER = os.environ["ISSUER_URL"]
 
 TENANT = "11111111-1111-1111-1111-111111111111"
 SUBSCRIPTION = "22222222-2222-2222-2222-222222222222"
@@ -23,7 +24,9 @@ OTHER_GROUP, OTHER_WORKSPACE = "other-rg", "elsewhere"
 # Has more webservices than one page of a list holds: azureml.sh makes them.
 CROWDED_WORKSPACE, CROWD = "crowded", 205
 
-READER, CONTRIBUTOR, STRANGER, NEIGHBOUR = (f"a0000000-0000-0000-0000-00000000000{n}" for n in (1, 2, 3, 4))
+READER, CONTRIBUTOR, STRANGER, NEIGHBOUR, CERTIFIED, WORKLOAD, OWNER = (
+    f"a0000000-0000-0000-0000-00000000000{n}" for n in range(1, 8)
+)
 SECRETS = {
     line["client_id"]: line["client_secret"]
     for line in map(json.loads, Path(os.environ["WSTS_SECRETS"]).read_text().splitlines())

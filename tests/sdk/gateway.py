@@ -4,17 +4,15 @@ Tokens are checked offline with the JWKS. What auth mode a webservice has, and i
 and kept for a second. Two more paths are for the tests: one has it refuse a good request, one tells what it answered.
 """
 
-import argparse
 import collections
 import hmac
 import json
-import ssl
 import time
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import jwt
 
 import deployment
+import webserver
 
 KEEP_SECONDS = 1
 
@@ -68,9 +66,7 @@ def is_let_in(name, credential):
             return False
 
 
-class Gateway(BaseHTTPRequestHandler):
-    protocol_version = "HTTP/1.1"
-
+class Gateway(webserver.Handler):
     def do_POST(self):
         body = self.rfile.read(int(self.headers.get("Content-Length") or 0))
         _, name, verb = self.path.split("/")
@@ -97,31 +93,6 @@ class Gateway(BaseHTTPRequestHandler):
         scheme, _, credential = self.headers.get("Authorization", "").partition(" ")
         return 200 if is_let_in(name, credential if scheme == "Bearer" else "") else 401
 
-    def answer(self, status, value):
-        text = json.dumps(value).encode()
-        self.send_response(status)
-        self.send_header("Content-Type", "application/json")
-        self.send_header("Content-Length", str(len(text)))
-        self.end_headers()
-        self.wfile.write(text)
-
-    def log_message(self, *_):
-        """Silent: a request line tells nothing that the tests do not know."""
-
-
-def main():
-    arguments = argparse.ArgumentParser(description=__doc__)
-    arguments.add_argument("--port", type=int, required=True)
-    arguments.add_argument("--certificate", required=True)
-    arguments.add_argument("--key", required=True)
-    options = arguments.parse_args()
-    tls = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
-    tls.load_cert_chain(options.certificate, options.key)
-    server = ThreadingHTTPServer(("127.0.0.1", options.port), Gateway)
-    # The handshake takes place in the connection's own thread, so a silent client holds up nobody.
-    server.socket = tls.wrap_socket(server.socket, server_side=True, do_handshake_on_connect=False)
-    server.serve_forever()
-
 
 if __name__ == "__main__":
-    main()
+    webserver.serve(Gateway, __doc__)

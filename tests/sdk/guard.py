@@ -1,4 +1,4 @@
-"""Refuses, and remembers, every attempt of this process to reach anything but the service and the gateway.
+"""Refuses, and remembers, every attempt of this process to reach anything but the service, the gateway and the issuer.
 
 Python's audit events come from below every HTTP library, so no client gets around them. As a program it runs another
 one under its eyes: `guard.py example.py`.
@@ -11,7 +11,7 @@ from urllib.parse import urlsplit
 import deployment
 
 HOSTS = {"localhost", "127.0.0.1", "::1"}
-PORTS = {urlsplit(url).port for url in (deployment.BASE, deployment.GATEWAY, deployment.OPS)}
+PORTS = {urlsplit(url).port for url in (deployment.BASE, deployment.OPS, deployment.GATEWAY, deployment.ISSUER)}
 NAME_EVENTS = {"socket.getaddrinfo", "socket.gethostbyname", "socket.gethostbyaddr"}
 ADDRESS_EVENTS = {"socket.connect", "socket.sendto", "socket.sendmsg"}
 
