@@ -235,6 +235,9 @@ impl Metrics {
         for result in ["ok", "unknown_client", "bad_secret", "expired", "malformed", "disabled"] {
             self.client_authentications.with_label_values(&["client_secret", result]);
         }
+        for result in ["ok", "unknown_client", "bad_assertion", "expired", "malformed", "disabled"] {
+            self.client_authentications.with_label_values(&["client_assertion", result]);
+        }
         for result in ["ok", "expired", "malformed", "disabled"] {
             self.client_authentications.with_label_values(&["management_token", result]);
         }
