@@ -36,6 +36,11 @@ const LINES_SHOWN: usize = 200;
 pub fn run(args: &Args) -> Outcome {
     let config = Config::load(&args.config.config)?;
     let file = read(&args.file)?;
+    let database = &config.storage.sqlite_file;
+    if args.dry_run && !database.exists() {
+        let what = format!("{}: no database yet, and a dry run makes none", database.display());
+        return Err(Failure(what));
+    }
     with_core(&config, async |core| {
         let started = Instant::now();
         let difference = difference(core, &file, args.prune).await?;

@@ -108,6 +108,8 @@ fn prepare(args: &Args) -> Result<Config, Failure> {
         make_certificates(folder)?;
     }
     let issuer = format!("https://localhost:{}", args.port);
+    // Whole paths, so that the file can be named from anywhere.
+    let folder = &folder.canonicalize()?;
     let text = format!(
         "[server]\nlisten = \"{}\"\nissuer = \"{issuer}\"\n[server.tls]\ncertificate_file = {:?}\nkey_file = {:?}\n\
          [ops]\nlisten = \"{}\"\n[region]\nname = \"local\"\n[storage]\nsqlite_file = {:?}\n\

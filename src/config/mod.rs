@@ -208,6 +208,8 @@ pub type Key = Zeroizing<[u8; KEY_BYTES]>;
 
 /// Longer than this nobody waits for a stop.
 const MAX_DRAIN_SECONDS: u64 = 3600;
+/// A clock that is off by more is broken.
+const MAX_LEEWAY_SECONDS: u32 = 600;
 
 impl Config {
     /// Reads a file and the environment over it, and checks every section.
@@ -224,7 +226,8 @@ impl Config {
             .merge(Toml::file_exact(file))
             .merge(environment)
             .extract()
-            .map_err(|error| ConfigError(error.to_string()))?;
+            // figment's profile is no part of a setting's name.
+            .map_err(|error| ConfigError(error.to_string().replace("\"default.", "\"")))?;
         config.check()?;
         Ok(config)
     }
@@ -252,6 +255,9 @@ impl Config {
         }
         if self.server.workers == Some(0) {
             return fail("server.workers must be at least 1".to_owned());
+        }
+        if self.tokens.gateway_leeway_seconds > MAX_LEEWAY_SECONDS {
+            return fail(format!("tokens.gateway_leeway_seconds must be at most {MAX_LEEWAY_SECONDS}"));
         }
         for (name, entries) in [
             ("directory.max_principals", self.directory.max_principals),

@@ -32,6 +32,7 @@ impl Core {
         context: &RequestContext,
     ) -> Result<MadeSecret, Refusal> {
         let now = self.clock.now();
+        let expires_at = lawful_end(expires_at, now)?;
         let expired = facts.secrets.iter().find(|secret| !secret.is_live(now));
         let free =
             SecretSlot::ALL.into_iter().find(|slot| facts.secrets.iter().all(|secret| secret.slot != *slot));
@@ -48,7 +49,7 @@ impl Core {
                 ));
             }
         };
-        let made = self.make_secret(facts.principal.object_id, slot, display_name, expires_at)?;
+        let made = self.make_secret(facts.principal.object_id, slot, display_name, Some(expires_at))?;
         mutations.push(Mutation::AddSecret(made.secret.clone()));
         self.change(caller, &mutations, context).await?;
         Ok(made)
@@ -63,12 +64,7 @@ impl Core {
         expires_at: Option<DateTime<Utc>>,
     ) -> Result<MadeSecret, Refusal> {
         let now = self.clock.now();
-        let expires_at = expires_at.unwrap_or(now + Duration::days(DEFAULT_SECRET_DAYS));
-        if expires_at <= now || expires_at > now + Duration::days(MAX_SECRET_DAYS) {
-            return Err(Refusal::Invalid(format!(
-                "endDateTime must lie in the future and at most {MAX_SECRET_DAYS} days ahead"
-            )));
-        }
+        let expires_at = lawful_end(expires_at, now)?;
         let plain = PlainSecret::from_random(&entropy::bytes(self.entropy.as_ref()));
         let secret = ClientSecret {
             id: CredentialId::from_uuid(entropy::random_uuid(self.entropy.as_ref())),
@@ -82,4 +78,15 @@ impl Core {
         };
         Ok(MadeSecret { secret, plain })
     }
+}
+
+/// When a secret ends: as asked, or after the default time.
+fn lawful_end(asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
+    let end = asked.unwrap_or(now + Duration::days(DEFAULT_SECRET_DAYS));
+    if end <= now || end > now + Duration::days(MAX_SECRET_DAYS) {
+        return Err(Refusal::Invalid(format!(
+            "endDateTime must lie in the future and at most {MAX_SECRET_DAYS} days ahead"
+        )));
+    }
+    Ok(end)
 }
