@@ -105,6 +105,7 @@ pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> 
     let capacity = Capacity {
         principals: config.directory.max_principals,
         webservices: config.directory.max_webservices,
+        grace: std::time::Duration::from_secs(config.directory.grace_seconds),
     };
     let directory = Directory::open(Arc::clone(&store), capacity).await?;
     let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics));

@@ -122,6 +122,8 @@ pub struct DirectorySection {
     pub max_principals: u64,
     pub max_webservices: u64,
     pub max_verified_tokens: u64,
+    /// How long facts in memory serve while the database can't be asked whether they still hold.
+    pub grace_seconds: u64,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -176,7 +178,12 @@ impl Default for Keys {
 
 impl Default for DirectorySection {
     fn default() -> Self {
-        Self { max_principals: 100_000, max_webservices: 50_000, max_verified_tokens: 50_000 }
+        Self {
+            max_principals: 100_000,
+            max_webservices: 50_000,
+            max_verified_tokens: 50_000,
+            grace_seconds: 900,
+        }
     }
 }
 

@@ -8,6 +8,7 @@ pub mod verified;
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use moka::sync::Cache;
@@ -16,7 +17,7 @@ use tokio::sync::RwLock;
 use crate::domain::ids::{ClientId, RoleDefinitionId, TenantId};
 use crate::domain::role::RoleDefinition;
 use crate::domain::workspace::Subscription;
-use crate::storage::{Change, PrincipalFacts, Result, Store, WebserviceFacts};
+use crate::storage::{Change, PrincipalFacts, Result, StorageError, Store, WebserviceFacts};
 
 /// Role definitions by id.
 pub type Roles = HashMap<RoleDefinitionId, RoleDefinition>;
@@ -29,12 +30,17 @@ pub struct Hierarchy {
     pub subscriptions: HashMap<String, Subscription>,
 }
 
-/// How much the directory may keep.
+/// How much the directory may keep, and for how long it may be believed.
 #[derive(Debug, Clone, Copy)]
 pub struct Capacity {
     pub principals: u64,
     pub webservices: u64,
+    /// How long facts serve while the database can't be asked for changes.
+    pub grace: Duration,
 }
+
+/// Facts are asked about each second, so this much may pass without a sign of trouble.
+const SHORTEST_GRACE: Duration = Duration::from_secs(5);
 
 /// The facts of one process.
 pub struct Directory {
@@ -48,6 +54,11 @@ pub struct Directory {
     /// Held for reading while a fact is kept, for writing while facts are forgotten.
     fence: RwLock<()>,
     followed: AtomicI64,
+    /// When the database was last seen to have no change that is not known here, in milliseconds after `opened`.
+    confirmed: AtomicU64,
+    /// Monotonic, so that a jump of the wall clock makes no fact older or younger.
+    opened: Instant,
+    grace: Duration,
 }
 
 /// SipHash costs as much as the rest of a look-up; the keys are ids that passed a parser and the map is bounded,
@@ -66,6 +77,9 @@ impl Directory {
             fence: RwLock::new(()),
             // Before the first read, so that no change falls between.
             followed: AtomicI64::new(store.last_change().await?),
+            confirmed: AtomicU64::new(0),
+            opened: Instant::now(),
+            grace: capacity.grace.max(SHORTEST_GRACE),
             store,
         };
         directory.reload_roles().await?;
@@ -137,12 +151,32 @@ impl Directory {
         Ok(())
     }
 
+    /// Whether what is kept here may be believed: it was followed within the grace. A revocation that a partition hides
+    /// can be overlooked no longer than that.
+    ///
+    /// # Errors
+    /// [`StorageError::Unavailable`]: too old. The worker goes on asking, so this ends by itself.
+    pub fn confirm(&self) -> Result<()> {
+        let confirmed = Duration::from_millis(self.confirmed.load(Ordering::SeqCst));
+        let age = self.opened.elapsed().saturating_sub(confirmed);
+        if age <= self.grace {
+            return Ok(());
+        }
+        Err(StorageError::Unavailable(format!(
+            "facts in memory are {} s old and can't be confirmed; {} s are granted",
+            age.as_secs(),
+            self.grace.as_secs()
+        )))
+    }
+
     /// Follows what other processes changed, and returns it.
     pub async fn follow(&self) -> Result<Vec<Change>> {
+        let asked = self.opened.elapsed();
         let (newest, changes) = self.store.changes_after(self.followed.load(Ordering::SeqCst)).await?;
         self.forget(&changes).await?;
         // Only after they are forgotten, so that a failure is tried again.
         self.followed.fetch_max(newest, Ordering::SeqCst);
+        self.confirmed.fetch_max(u64::try_from(asked.as_millis()).unwrap_or(u64::MAX), Ordering::SeqCst);
         Ok(changes)
     }
 
@@ -158,5 +192,46 @@ impl Directory {
         let subscriptions = subscriptions.map(|found| (found.id.to_ascii_lowercase(), found)).collect();
         self.hierarchy.store(Arc::new(Hierarchy { tenants, subscriptions }));
         Ok(())
+    }
+}
+
+#[cfg(all(test, feature = "sqlite"))]
+mod tests {
+    use super::*;
+    use crate::storage::sqlite::SqliteStore;
+
+    async fn directory(grace: Duration) -> (tempfile::TempDir, Directory) {
+        let folder = tempfile::tempdir().expect("a temporary directory");
+        let store = SqliteStore::open(&folder.path().join("wsts.db")).await.expect("a new file");
+        let capacity = Capacity { principals: 10, webservices: 10, grace };
+        (folder, Directory::open(Arc::new(store), capacity).await.expect("an empty database"))
+    }
+
+    /// As time passes, without waiting for it.
+    fn age(directory: &mut Directory, by: Duration) {
+        directory.opened = directory.opened.checked_sub(by).expect("the machine runs for longer");
+    }
+
+    #[tokio::test]
+    async fn facts_are_believed_for_the_grace_and_anew_once_followed() {
+        let (_folder, mut directory) = directory(Duration::from_secs(60)).await;
+        directory.confirm().expect("just read");
+        age(&mut directory, Duration::from_secs(59));
+        directory.confirm().expect("within the grace");
+        age(&mut directory, Duration::from_secs(2));
+        assert!(matches!(directory.confirm(), Err(StorageError::Unavailable(_))));
+        directory.follow().await.expect("the database is there");
+        directory.confirm().expect("just followed");
+    }
+
+    #[tokio::test]
+    async fn a_database_that_is_away_confirms_nothing() {
+        let (_folder, mut directory) = directory(Duration::ZERO).await;
+        directory.store.close().await;
+        age(&mut directory, Duration::from_secs(4));
+        directory.confirm().expect("the shortest grace is five seconds");
+        age(&mut directory, Duration::from_secs(2));
+        directory.follow().await.expect_err("it is away");
+        assert!(directory.confirm().is_err());
     }
 }

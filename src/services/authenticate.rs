@@ -48,6 +48,8 @@ pub struct Authenticated {
 impl Core {
     /// Proves the caller, and counts the attempt.
     pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Authenticated, Refusal> {
+        // Everything below rests on facts in memory.
+        self.directory.confirm()?;
         let outcome = match credentials {
             Credentials::ClientSecret { tenant, client_id, secret } => {
                 self.by_client_secret(*tenant, client_id, secret).await
