@@ -4,6 +4,7 @@ pub mod access_keys;
 pub mod audit;
 pub mod changes;
 pub mod concurrency;
+pub mod credentials;
 pub mod deletion;
 pub mod lifecycle;
 pub mod paging;
@@ -78,6 +79,17 @@ macro_rules! conformance {
                     the_first_keys_are_kept
                     a_generation_takes_the_place_of_the_one_before_only
                     keys_go_with_their_webservice
+                }
+                credentials {
+                    certificates_are_read_back_with_every_field_and_with_none
+                    federated_credentials_are_read_back_and_replaced
+                    a_second_certificate_of_one_thumbprint_is_refused
+                    a_federated_credential_of_a_name_or_match_in_use_is_refused
+                    a_federated_credential_stays_with_its_principal
+                    a_credential_is_removed_only_from_its_own_principal
+                    a_deleted_principal_takes_its_credentials_along
+                    every_change_of_a_credential_names_its_principal
+                    times_of_certificates_survive
                 }
                 audit {
                     a_record_is_found_by_its_id

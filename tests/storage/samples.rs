@@ -10,7 +10,9 @@ use workspace_sts::domain::ids::{
     AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
 use workspace_sts::domain::lifetime::TokenLifetime;
-use workspace_sts::domain::principal::{ClientSecret, SecretSlot, ServicePrincipal};
+use workspace_sts::domain::principal::{
+    ClientSecret, FederatedCredential, KeyCredential, SecretSlot, ServicePrincipal,
+};
 use workspace_sts::domain::region::Region;
 use workspace_sts::domain::resource::{Scope, WebserviceId, WorkspaceId};
 use workspace_sts::domain::role::{ActionPattern, RoleAssignment, RoleDefinition};
@@ -117,6 +119,35 @@ pub fn secret(n: u128, principal: u128, slot: SecretSlot) -> ClientSecret {
         hint: "wsts_abc".to_owned(),
         created_at: at(6),
         expires_at: at(7),
+    }
+}
+
+/// With a value in every field.
+pub fn key_credential(n: u128, principal: u128) -> KeyCredential {
+    let byte = u8::try_from(n).expect("a small number");
+    KeyCredential {
+        id: CredentialId::from_uuid(Uuid::from_u128(0x6000 + n)),
+        object_id: object_id(principal),
+        display_name: Some(format!("certificate {n}")),
+        public_jwk: format!("{{\"kty\":\"number {n}\"}}"),
+        sha1_thumbprint: [byte; 20],
+        sha256_thumbprint: [byte; 32],
+        starts_at: at(8),
+        expires_at: at(9),
+    }
+}
+
+/// With a value in every field.
+pub fn federated_credential(n: u128, principal: u128) -> FederatedCredential {
+    let claims = [("ref", "refs/heads/main"), ("größe", "\"{}'")];
+    FederatedCredential {
+        id: CredentialId::from_uuid(Uuid::from_u128(0x7000 + n)),
+        object_id: object_id(principal),
+        name: format!("trust {n}"),
+        issuer: format!("https://issuer-{n}.example"),
+        subject: "repo:team/model:ref:refs/heads/main".to_owned(),
+        audience: "api://WorkspaceSts".to_owned(),
+        claims: claims.map(|(name, value)| (name.to_owned(), value.to_owned())).into(),
     }
 }
 

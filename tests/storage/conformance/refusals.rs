@@ -10,7 +10,7 @@ use workspace_sts::storage::{Mutation, StorageError, Store};
 use crate::samples::*;
 
 /// Commits one mutation, which must be refused as a conflict whose words name the subject.
-async fn refused(store: &Arc<dyn Store>, mutation: Mutation, subject: &str) {
+pub async fn refused(store: &Arc<dyn Store>, mutation: Mutation, subject: &str) {
     let what = format!("{mutation:?}");
     let before = store.last_change().await.unwrap();
     match store.commit(&[mutation], &[]).await {
