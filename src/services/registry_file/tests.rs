@@ -1,5 +1,9 @@
 //! The comparison against snapshots made on paper, and once against SQLite.
 
+// Certificates are made by rcgen, which only the command line brings.
+#[cfg(feature = "cli")]
+mod credentials;
+
 use chrono::DateTime;
 use serde_json::{Value, json};
 
