@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod access_keys;
+mod assertions;
 mod bad_input;
 mod claims;
 mod concurrency;
@@ -24,6 +25,7 @@ mod registry;
 mod request_ids;
 mod roles;
 mod routes;
+mod signer;
 mod signing_keys;
 mod tenants;
 mod tokens;
