@@ -18,6 +18,7 @@ mod helpers;
 mod hostile;
 mod metadata;
 mod ops;
+mod principal_credentials;
 mod principals;
 mod raw;
 mod refusals;
