@@ -16,7 +16,7 @@ use tempfile::TempDir;
 use ureq::SendBody;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use workspace_sts::clock::{Clock as _, ManualClock};
-use workspace_sts::config::Config;
+use workspace_sts::config::{Config, ConfigError};
 use workspace_sts::domain::audit::{AuditEntry, AuditFilter};
 use workspace_sts::entropy::{Entropy, SeededEntropy};
 use workspace_sts::services::Core;
@@ -82,6 +82,8 @@ pub struct Deployment {
     folder: TempDir,
     pub ca_pem: String,
     pub algorithm: &'static str,
+    /// Further sections of the configuration.
+    pub more_config: String,
     pub clock: Arc<ManualClock>,
     entropy: Arc<Reseedable>,
 }
@@ -103,6 +105,7 @@ impl Deployment {
             ca_pem: make_certificates(folder.path()),
             folder,
             algorithm: "ES256",
+            more_config: String::new(),
             clock: Arc::new(ManualClock::at(beginning())),
             entropy: Arc::default(),
         };
@@ -121,21 +124,27 @@ impl Deployment {
     }
 
     pub fn config(&self) -> Config {
+        self.try_config().unwrap()
+    }
+
+    /// Reads the configuration, or says what is wrong with it.
+    pub fn try_config(&self) -> Result<Config, ConfigError> {
         let file = self.path("wsts.toml");
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:0\"\nissuer = \"{ISSUER}\"\nworkers = 2\ndrain_seconds = 5\n\
              [server.tls]\ncertificate_file = {:?}\nkey_file = {:?}\n[ops]\nlisten = \"127.0.0.1:0\"\n\
              [region]\nname = \"local\"\n[storage]\nsqlite_file = {:?}\n[secrets]\nkek_file = {:?}\npepper_file = {:?}\n\
-             [keys]\nalgorithm = \"{}\"\n",
+             [keys]\nalgorithm = \"{}\"\n{}",
             self.path("server.pem"),
             self.path("server.key"),
             self.path("wsts.db"),
             self.path("kek"),
             self.path("pepper"),
             self.algorithm,
+            self.more_config,
         );
         std::fs::write(&file, text).unwrap();
-        Config::load(&file).unwrap()
+        Config::load(&file)
     }
 
     pub fn parts(&self) -> Parts {
@@ -560,8 +569,8 @@ fn agent(ca_pem: &str) -> ureq::Agent {
         .into()
 }
 
-/// A CA and a server certificate for localhost; returns the CA.
-fn make_certificates(folder: &Path) -> String {
+/// A CA, and in the folder `server.pem` and `server.key` for localhost; returns the CA.
+pub fn make_certificates(folder: &Path) -> String {
     let mut ca = CertificateParams::default();
     ca.distinguished_name.push(DnType::CommonName, "test CA");
     ca.is_ca = IsCa::Ca(BasicConstraints::Constrained(0));
