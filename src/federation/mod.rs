@@ -13,7 +13,7 @@ use arc_swap::ArcSwapOption;
 use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use serde_json::Value;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::clock::Clock;
 use crate::https_client;
@@ -74,7 +74,7 @@ struct Issuer {
     settings: TrustedIssuer,
     kept: ArcSwapOption<Kept>,
     /// When keys were last asked for; held while they are.
-    last_attempt: Mutex<Option<DateTime<Utc>>>,
+    last_attempt: Arc<Mutex<Option<DateTime<Utc>>>>,
 }
 
 struct Kept {
@@ -87,7 +87,7 @@ impl Federation {
         let issuer = |settings: &TrustedIssuer| Issuer {
             settings: settings.clone(),
             kept: ArcSwapOption::empty(),
-            last_attempt: Mutex::default(),
+            last_attempt: Arc::default(),
         };
         let issuers = issuers.iter().map(|one| (one.issuer.clone(), Arc::new(issuer(one)))).collect();
         Self { issuers, clock }
@@ -104,19 +104,18 @@ impl Federation {
         if let Some(key) = issuer.kept_key(kid, now, FRESH) {
             return Ok(Some(key));
         }
-        let mut last_attempt = match issuer.last_attempt.try_lock() {
+        let mut last_attempt = match Arc::clone(&issuer.last_attempt).try_lock_owned() {
             Ok(free) => free,
             Err(_) => match issuer.kept_key(kid, now, OLDEST) {
                 // Someone is asking already; an older key does meanwhile.
                 Some(key) => return Ok(Some(key)),
-                None => issuer.last_attempt.lock().await,
+                None => Arc::clone(&issuer.last_attempt).lock_owned().await,
             },
         };
         if last_attempt.is_none_or(|last| !(Duration::zero()..COOL_DOWN).contains(&(now - last))) {
             *last_attempt = Some(now);
-            issuer.refresh(now).await;
+            issuer.refresh(last_attempt, now).await;
         }
-        drop(last_attempt);
         match &*issuer.kept.load() {
             Some(kept) if now - kept.at < OLDEST => Ok(kept.keys.get(kid).cloned()),
             _ => Err(IssuerUnavailable { issuer: issuer.settings.issuer.clone() }),
@@ -130,20 +129,24 @@ impl Issuer {
         kept.as_ref().filter(|kept| now - kept.at < oldest)?.keys.get(kid).cloned()
     }
 
-    /// Fetches the keys; when that fails the kept ones stay.
-    async fn refresh(self: &Arc<Self>, now: DateTime<Utc>) {
-        let settings = self.settings.clone();
-        let fetched = tokio::task::spawn_blocking(move || fetch(&settings)).await;
-        match fetched.unwrap_or_else(|error| Err(error.to_string())) {
-            Ok(keys) => self.kept.store(Some(Arc::new(Kept { keys, at: now }))),
-            Err(error) => {
-                tracing::warn!(
-                    issuer = self.settings.issuer,
-                    error,
-                    "the keys of an issuer can't be fetched"
-                );
+    /// Fetches the keys; when that fails the kept ones stay. Goes on to its end without its caller, who may go away, and
+    /// until then nobody else attempts it.
+    async fn refresh(self: &Arc<Self>, attempt: OwnedMutexGuard<Option<DateTime<Utc>>>, now: DateTime<Utc>) {
+        let issuer = Arc::clone(self);
+        let fetching = tokio::task::spawn_blocking(move || {
+            match fetch(&issuer.settings) {
+                Ok(keys) => issuer.kept.store(Some(Arc::new(Kept { keys, at: now }))),
+                Err(error) => issuer.warn(&error),
             }
+            drop(attempt);
+        });
+        if let Err(error) = fetching.await {
+            self.warn(&error.to_string());
         }
+    }
+
+    fn warn(&self, error: &str) {
+        tracing::warn!(issuer = self.settings.issuer, error, "the keys of an issuer can't be fetched");
     }
 }
 

@@ -10,7 +10,6 @@ use crate::issuer::*;
 use crate::signer::*;
 
 const UNREADABLE: u32 = 50_027;
-const UNKNOWN_KEY: u32 = 700_027;
 const NO_MATCH: u32 = 700_213;
 const TIME: u32 = 700_024;
 const CLOSED: u32 = 7_000_215;
@@ -44,6 +43,18 @@ fn assert_unavailable(app: &TestApp, answer: &Answer) {
     assert!(!answer.text().contains("localhost"), "{body}");
     let record = app.record_of(answer);
     assert_eq!((record.outcome.as_str(), record.reason.as_deref()), ("failed", Some("unavailable")));
+}
+
+/// Asks until the answer has this status: what a client that went away began may still be under way.
+fn settles(ask: impl Fn() -> Answer, status: u16) -> bool {
+    let deadline = Instant::now() + Duration::from_secs(5);
+    while Instant::now() < deadline {
+        if ask().status == status {
+            return true;
+        }
+        std::thread::sleep(Duration::from_millis(50));
+    }
+    false
 }
 
 #[test]
@@ -355,6 +366,29 @@ fn a_stale_key_serves_while_a_hanging_issuer_is_asked_again() {
         assert!(started.elapsed() < Duration::from_millis(600), "{:?}", started.elapsed());
         first.join().unwrap().expect(200);
     });
+}
+
+#[test]
+fn a_caller_that_goes_away_does_not_take_the_keys_along() {
+    let (app, issuer, key, _) = with_issuer();
+    let text = token(&app, &issuer, &key, &json!({}));
+    issuer.delay(300);
+    // Its own agent gives up while the issuer is being asked.
+    let impatient = ureq::Agent::config_builder()
+        .tls_config(app.agent.config().tls_config().clone())
+        .timeout_global(Some(Duration::from_millis(150)))
+        .build();
+    let form = [
+        ("grant_type", "client_credentials"),
+        ("client_id", READER.client_id),
+        ("client_assertion_type", JWT_BEARER),
+        ("client_assertion", &text),
+        ("resource", ISSUER),
+    ];
+    let gone = ureq::Agent::from(impatient).post(app.url("/oauth2/token")).send_form(form);
+    assert!(gone.is_err(), "{gone:?}");
+    assert!(settles(|| app.prove_as(&READER, &text), 200), "what was fetched for it was thrown away");
+    assert_eq!(issuer.all_fetches(), [DISCOVERY, JWKS]);
 }
 
 #[test]
