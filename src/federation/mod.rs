@@ -112,6 +112,8 @@ impl Federation {
                 None => Arc::clone(&issuer.last_attempt).lock_owned().await,
             },
         };
+        // Whoever waited, or lost a race to the lock, may hold a time from before that attempt.
+        let now = self.clock.now();
         if last_attempt.is_none_or(|last| !(Duration::zero()..COOL_DOWN).contains(&(now - last))) {
             *last_attempt = Some(now);
             issuer.refresh(last_attempt, now).await;

@@ -204,6 +204,27 @@ fn fifty_callers_at_once_fetch_the_keys_once() {
 }
 
 #[test]
+fn a_caller_that_read_the_clock_before_the_one_that_fetches_fetches_nothing_anew() {
+    let (app, issuer, key, _) = with_issuer();
+    let text = token(&app, &issuer, &key, &json!({}));
+    issuer.delay(400);
+    std::thread::scope(|scope| {
+        let ask = || scope.spawn(|| app.prove_as(&READER, &text).expect(200));
+        let first = ask();
+        std::thread::sleep(Duration::from_millis(150));
+        // Two workers race: this one was a moment earlier at the clock and later at the lock.
+        app.advance(-1);
+        let second = ask();
+        std::thread::sleep(Duration::from_millis(150));
+        app.advance(1);
+        for caller in [first, second] {
+            caller.join().unwrap();
+        }
+    });
+    assert_eq!(issuer.all_fetches(), [DISCOVERY, JWKS]);
+}
+
+#[test]
 fn unknown_kids_do_not_turn_the_service_against_the_issuer() {
     let (app, issuer, key, _) = with_issuer();
     let claims = federated_claims(&app, &issuer.url);
