@@ -25,6 +25,9 @@ pub enum Denial {
     /// No federated credential has this issuer, subject and audience.
     NoFederatedCredential,
     UnknownIssuerKey,
+    /// The issuer's key did not make it. Apart from `WrongSignature`: an unknown client that shows another issuer's token
+    /// gets the words of this one.
+    WrongIssuerSignature,
     // Bearer tokens on the API routes.
     MissingToken,
     InvalidToken,
@@ -51,7 +54,7 @@ impl Denial {
             Self::MalformedAssertion(_) => "malformed_assertion",
             Self::AssertionOfUnknownClient | Self::FederationOfUnknownClient => "unknown_client",
             Self::UnknownCertificate => "unknown_certificate",
-            Self::WrongSignature => "wrong_signature",
+            Self::WrongSignature | Self::WrongIssuerSignature => "wrong_signature",
             Self::CertificateExpired => "certificate_expired",
             Self::AssertionTime => "assertion_time",
             Self::AssertionAudience => "assertion_audience",

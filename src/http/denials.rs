@@ -31,7 +31,8 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
         | Denial::AssertionTime
         | Denial::AssertionAudience
         | Denial::NoFederatedCredential
-        | Denial::UnknownIssuerKey => of_assertion(denial),
+        | Denial::UnknownIssuerKey
+        | Denial::WrongIssuerSignature => of_assertion(denial),
         Denial::MissingToken => row(
             S::UNAUTHORIZED,
             "missing-token",
@@ -94,9 +95,12 @@ fn of_assertion(denial: Denial) -> Row {
             "the assertion's audience is neither this service's issuer nor the token endpoint that was called".to_owned(),
         ),
         // Here and below one answer for an unknown client too: nobody learns which client ids exist.
-        Denial::NoFederatedCredential | Denial::FederationOfUnknownClient => (
+        Denial::NoFederatedCredential
+        | Denial::FederationOfUnknownClient
+        | Denial::UnknownIssuerKey
+        | Denial::WrongIssuerSignature => (
             700_213,
-            "the client id is unknown in this tenant, or no federated credential of it has the assertion's issuer, subject and audience".to_owned(),
+            "the client id is unknown in this tenant, or no federated credential of it has the assertion's issuer, subject and audience, or no key of that issuer made it".to_owned(),
         ),
         _ => (
             700_027,

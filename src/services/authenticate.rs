@@ -170,6 +170,7 @@ const fn metric_result(denial: Denial) -> &'static str {
         | Denial::MalformedAssertion(_) => "malformed",
         Denial::UnknownCertificate
         | Denial::WrongSignature
+        | Denial::WrongIssuerSignature
         | Denial::AssertionAudience
         | Denial::NoFederatedCredential
         | Denial::UnknownIssuerKey => "bad_assertion",

@@ -130,7 +130,7 @@ impl Core {
             .map_err(|error| Refusal::Unavailable(error.to_string()))?
             .ok_or(Refusal::Denied(Denial::UnknownIssuerKey))?;
         if !assertion.is_signed_by(&key) {
-            return Err(Refusal::Denied(Denial::WrongSignature));
+            return Err(Refusal::Denied(Denial::WrongIssuerSignature));
         }
         check_time(claims, LONGEST_FEDERATED, now).map_err(Refusal::Denied)?;
         Ok(matching.id)

@@ -134,12 +134,7 @@ fn an_issuer_that_the_configuration_does_not_name_is_never_asked() {
     // The registry may trust it; the operator does not.
     trust(&app, &READER, &stranger.url, &json!({}));
     let answer = app.prove_as(&READER, &token(&app, &stranger, &key, &json!({})));
-    assert_refused(
-        &app,
-        &answer,
-        answer.json()["error_codes"][0].as_u64().unwrap() as u32,
-        "unknown_issuer_key",
-    );
+    assert_refused(&app, &answer, NO_MATCH, "unknown_issuer_key");
     assert_eq!(stranger.all_fetches(), Vec::<String>::new());
 }
 
@@ -176,6 +171,30 @@ fn a_federated_token_is_held_to_its_signature_and_times() {
     assert_eq!(reason(&key.sign(&es256, &claims)), "wrong_signature");
     assert_eq!(reason(&key.sign(&key.header_with_kid("MAIN"), &claims)), "unknown_issuer_key");
     assert_eq!(issuer.fetches(JWKS), 1);
+}
+
+#[test]
+fn who_can_not_sign_for_the_issuer_does_not_learn_which_clients_trust_it() {
+    let (app, issuer, _, _) = with_issuer();
+    let forger = Signer::p256();
+    let forged = |kid: &str, members: Value| {
+        let claims = with(&federated_claims(&app, &issuer.url), &members);
+        forger.sign(&forger.header_with_kid(kid), &claims)
+    };
+    let nobody = Who { client_id: "c0000000-0000-0000-0000-00000000dead", ..READER };
+    let unknown = anonymous(&app.prove_as(&nobody, &forged("main", json!({}))));
+    assert_eq!(unknown.0, 401);
+    for (who, text, reason) in [
+        (&STRANGER, forged("main", json!({})), "no_federated_credential"),
+        (&READER, forged("main", json!({ "sub": "another" })), "no_federated_credential"),
+        (&READER, forged("main", json!({})), "wrong_signature"),
+        (&READER, forged("another", json!({})), "unknown_issuer_key"),
+        (&READER, forged("main", json!({ "exp": 0 })), "wrong_signature"),
+    ] {
+        let answer = app.prove_as(who, &text);
+        assert_eq!(app.record_of(&answer).reason.as_deref(), Some(reason));
+        assert_eq!(anonymous(&answer), unknown, "{reason}");
+    }
 }
 
 #[test]
