@@ -390,6 +390,15 @@ fn an_issuer_that_hangs_slows_nobody_but_its_own_callers() {
 }
 
 #[test]
+fn an_answer_that_trickles_is_cut_off() {
+    let (app, issuer, key, _) = with_issuer();
+    issuer.trickle();
+    let started = Instant::now();
+    assert_unavailable(&app, &app.prove_as(&READER, &token(&app, &issuer, &key, &json!({}))));
+    assert!(started.elapsed() < Duration::from_millis(2500), "{:?}", started.elapsed());
+}
+
+#[test]
 fn a_stale_key_serves_while_a_hanging_issuer_is_asked_again() {
     let (app, issuer, key, _) = with_issuer();
     let text = token(&app, &issuer, &key, &json!({}));

@@ -2,7 +2,7 @@
 //! counts.
 
 use std::collections::HashMap;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex, mpsc};
 use std::thread::JoinHandle;
 use std::time::Duration;
@@ -10,6 +10,7 @@ use std::time::Duration;
 use actix_web::http::StatusCode;
 use actix_web::web::Data;
 use actix_web::{App, HttpRequest, HttpResponse, HttpServer, web};
+use futures_util::StreamExt as _;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
@@ -39,6 +40,7 @@ struct State {
     answers: Mutex<HashMap<String, Said>>,
     fetched: Mutex<Vec<String>>,
     delay_millis: AtomicU64,
+    trickles: AtomicBool,
 }
 
 async fn answer(request: HttpRequest, state: Data<State>) -> HttpResponse {
@@ -51,7 +53,16 @@ async fn answer(request: HttpRequest, state: Data<State>) -> HttpResponse {
     if let Some(location) = location {
         response.insert_header(("location", location));
     }
-    response.content_type("application/json").body(body)
+    response.content_type("application/json");
+    if !state.trickles.load(Ordering::SeqCst) {
+        return response.body(body);
+    }
+    // A byte at a time, each well within any patience.
+    let bytes = futures_util::stream::iter(body.into_bytes());
+    response.streaming(bytes.then(async |byte| {
+        tokio::time::sleep(Duration::from_millis(50)).await;
+        Ok::<_, actix_web::Error>(web::Bytes::from(vec![byte]))
+    }))
 }
 
 impl Issuer {
@@ -125,6 +136,11 @@ impl Issuer {
 
     pub fn delay(&self, millis: u64) {
         self.state.delay_millis.store(millis, Ordering::SeqCst);
+    }
+
+    /// From now on its answers never come to an end.
+    pub fn trickle(&self) {
+        self.state.trickles.store(true, Ordering::SeqCst);
     }
 
     /// How often a path was asked for.
