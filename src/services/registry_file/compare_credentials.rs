@@ -47,9 +47,6 @@ impl Comparison<'_> {
         prune: bool,
         of_principal: impl Fn(String) -> String,
     ) {
-        if entry.certificates.len() > MAX_KEY_CREDENTIALS {
-            self.mistakes.push(of_principal(format!("more than {MAX_KEY_CREDENTIALS} certificates")));
-        }
         let mut named = HashSet::new();
         for (place, pem) in entry.certificates.iter().enumerate() {
             let certificate = match Certificate::from_pem(pem) {
@@ -67,7 +64,12 @@ impl Comparison<'_> {
                 self.out.mutations.push(Mutation::AddKeyCredential(Box::new(key)));
             }
         }
-        for found in held.iter().filter(|found| prune && !named.contains(&found.sha256_thumbprint)) {
+        let unnamed = held.iter().filter(|found| !named.contains(&found.sha256_thumbprint));
+        let kept = if prune { 0 } else { unnamed.clone().count() };
+        if named.len() + kept > MAX_KEY_CREDENTIALS {
+            self.mistakes.push(of_principal(format!("more than {MAX_KEY_CREDENTIALS} certificates")));
+        }
+        for found in unnamed.filter(|_| prune) {
             let text = of_principal(format!("certificate {}", found.id));
             self.remove(text, Mutation::RemoveKeyCredential(object_id, found.id));
         }
@@ -82,7 +84,9 @@ impl Comparison<'_> {
         of_principal: impl Fn(String) -> String,
     ) {
         let entries = &entry.federated_credentials;
-        if entries.len() > MAX_FEDERATED_CREDENTIALS {
+        let unnamed = held.iter().filter(|found| !entries.iter().any(|one| one.name == found.name));
+        let kept = if prune { 0 } else { unnamed.clone().count() };
+        if entries.len() + kept > MAX_FEDERATED_CREDENTIALS {
             let what = format!("more than {MAX_FEDERATED_CREDENTIALS} federated credentials");
             self.mistakes.push(of_principal(what));
         }
@@ -91,7 +95,7 @@ impl Comparison<'_> {
         let matches = entries.iter().map(|one| format!("{} {} {}", one.issuer, one.subject, one.audience));
         self.refuse_doubles(&kind, matches);
         // Removed first: a new one may match what an old one matched.
-        for found in held.iter().filter(|found| prune && !entries.iter().any(|one| one.name == found.name)) {
+        for found in unnamed.filter(|_| prune) {
             let text = of_principal(format!("federated credential `{}`", found.name));
             self.remove(text, Mutation::RemoveFederatedCredential(object_id, found.id));
         }
