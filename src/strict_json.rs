@@ -41,10 +41,16 @@ impl<'de> Deserializer<'de> for Strict {
 
     fn deserialize_any<V: Visitor<'de>>(self, visitor: V) -> Result<V::Value, Error> {
         match self.0 {
-            Value::Array(items) => visitor.visit_seq(SeqDeserializer::new(items.into_iter().map(Strict))),
+            Value::Array(items) => {
+                let mut items = SeqDeserializer::new(items.into_iter().map(Strict));
+                let read = visitor.visit_seq(&mut items)?;
+                items.end().map(|()| read)
+            }
             Value::Object(members) => {
                 let members = members.into_iter().map(|(name, value)| (name, Strict(value)));
-                visitor.visit_map(MapDeserializer::new(members))
+                let mut members = MapDeserializer::new(members);
+                let read = visitor.visit_map(&mut members)?;
+                members.end().map(|()| read)
             }
             other => other.deserialize_any(visitor),
         }
@@ -169,6 +175,12 @@ mod tests {
         assert_eq!(nested, Some(inner(Some(Box::new(inner(None))))));
         assert_eq!(read("[[1],null]"), None);
         assert_eq!(read(r#"{"list":[1],"maybe":[[1],null]}"#), None);
+    }
+
+    #[test]
+    fn a_list_of_one_has_one() {
+        let one = |text: &str| <[u32; 1]>::deserialize(Strict::parse(text.as_bytes()).ok()?).ok();
+        assert_eq!([one("[7]"), one("[7,8]"), one("[]")], [Some([7]), None, None]);
     }
 
     #[test]

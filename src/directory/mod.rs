@@ -195,7 +195,10 @@ impl Directory {
     }
 }
 
-#[cfg(all(test, feature = "sqlite"))]
+// A test has no caller to hand an error to.
+#[allow(clippy::expect_used)]
+#[cfg(feature = "sqlite")]
+#[cfg(test)]
 mod tests {
     use super::*;
     use crate::storage::sqlite::SqliteStore;

@@ -97,14 +97,20 @@ impl Core {
         for mutation in mutations {
             let Mutation::PutWebservice(webservice) = mutation else { continue };
             let facts = self.directory.webservice(&webservice.id.key()).await?;
-            for name in KeyName::ALL {
-                if !facts.as_ref().is_some_and(|facts| facts.access_keys.iter().any(|key| key.name == name)) {
-                    let key = self.make_access_key(&webservice.id, name, 1, None)?;
-                    made.push(Mutation::PutAccessKey(webservice.id.clone(), Box::new(key)));
-                }
-            }
+            let held = facts.as_ref().map(|facts| facts.access_keys.as_slice()).unwrap_or_default();
+            made.extend(self.missing_access_keys(&webservice.id, held)?);
         }
         Ok(made)
+    }
+
+    fn missing_access_keys(&self, id: &WebserviceId, held: &[AccessKey]) -> Result<Vec<Mutation>, Refusal> {
+        let missing = KeyName::ALL.into_iter().filter(|name| held.iter().all(|key| key.name != *name));
+        missing
+            .map(|name| {
+                let key = self.make_access_key(id, name, 1, None)?;
+                Ok(Mutation::PutAccessKey(id.clone(), Box::new(key)))
+            })
+            .collect()
     }
 
     /// The webservice with its stored keys, if it has auth mode `key`; from the database, whatever this process has in
@@ -119,10 +125,11 @@ impl Core {
         if facts.webservice.auth_mode != AuthMode::Key {
             return Err(Refusal::Denied(Denial::NotKeyAuth(facts.webservice.auth_mode)));
         }
-        // A webservice that an older version registered gets its keys when they are first asked for.
-        let missing = self.first_access_keys(&[Mutation::PutWebservice(facts.webservice.clone())]).await?;
+        // One that an older version registered gets its keys when they are first asked for.
+        let missing = self.missing_access_keys(id, &facts.access_keys)?;
         if !missing.is_empty() {
-            self.change(caller, &missing, context).await?;
+            let expected = Mutation::ExpectWebservice(id.clone(), Some(facts.webservice.updated_at));
+            self.change(caller, &[&[expected], missing.as_slice()].concat(), context).await?;
         }
         let stored = self.store.access_keys(&id.key()).await?;
         if stored.is_empty() {

@@ -39,6 +39,16 @@ pub struct ClientAssertion<'a> {
     pub endpoint: &'a str,
 }
 
+impl ClientAssertion<'_> {
+    /// Whom the caller says to be, by the form or else by the assertion; not proven.
+    pub(super) fn claimed_client(&self) -> Option<ClientId> {
+        match self.client_id {
+            Some(text) => ClientId::parse(text).ok(),
+            None => ClientId::parse(&Assertion::parse(self.assertion).ok()?.claims.issuer).ok(),
+        }
+    }
+}
+
 impl Core {
     pub(super) async fn by_client_assertion(
         &self,

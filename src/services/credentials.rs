@@ -36,7 +36,7 @@ impl Core {
         context: &RequestContext,
     ) -> Result<KeyCredential, Refusal> {
         let parsed = match std::str::from_utf8(certificate) {
-            Ok(text) if text.trim_start().starts_with("-----BEGIN") => Certificate::from_pem(text),
+            Ok(text) if text.contains("-----BEGIN ") => Certificate::from_pem(text),
             _ => Certificate::from_der(certificate),
         };
         let parsed = parsed.map_err(|error| Refusal::Invalid(format!("`key`: {error}")))?;

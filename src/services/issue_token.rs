@@ -215,7 +215,7 @@ pub(super) fn actor(caller: Option<&Authenticated>, credentials: &Credentials<'_
             ..Actor::default()
         },
         (None, Credentials::ClientAssertion(shown)) => Actor {
-            client_id: shown.client_id.and_then(|text| ClientId::parse(text).ok()),
+            client_id: shown.claimed_client(),
             tenant_id: shown.tenant,
             method: Some(credentials.method()),
             ..Actor::default()

@@ -103,7 +103,8 @@ impl PublicKey {
             }
             KeyMembers::Rsa { n, e } => {
                 let (n, e) = (bytes(n)?, bytes(e)?);
-                if n.len() < 256 || n.first() == Some(&0) {
+                let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
+                if bits < 2048 || n.first() == Some(&0) {
                     return Err("an RSA modulus has at least 2048 bits and no leading zero");
                 }
                 (Family::Rsa, DecodingKey::from_rsa_raw_components(&n, &e))

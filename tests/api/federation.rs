@@ -134,7 +134,7 @@ fn an_issuer_that_the_configuration_does_not_name_is_never_asked() {
     // The registry may trust it; the operator does not.
     trust(&app, &READER, &stranger.url, &json!({}));
     let answer = app.prove_as(&READER, &token(&app, &stranger, &key, &json!({})));
-    assert_refused(&app, &answer, NO_MATCH, "unknown_issuer_key");
+    assert_refused(&app, &answer, NO_MATCH, "no_federated_credential");
     assert_eq!(stranger.all_fetches(), Vec::<String>::new());
 }
 

@@ -4,6 +4,7 @@ use std::net::TcpListener;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 use std::process::{Child, Command, Output, Stdio};
+use std::sync::atomic::{AtomicU16, Ordering};
 use std::time::{Duration, Instant};
 
 use tempfile::TempDir;
@@ -13,7 +14,20 @@ pub const READER: &str = "33333333-3333-3333-3333-333333333333";
 pub const STRANGER: &str = "55555555-5555-5555-5555-555555555555";
 pub const WORKSPACE: &str = "/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/demo-rg/providers/Microsoft.MachineLearningServices/workspaces/demo";
 
-/// A folder with an empty home in it and two ports that were free a moment ago.
+/// A port that nobody listens on, each time another one, and below those that the system gives to outgoing connections:
+/// one of these would be taken by somebody else's request before the service listens.
+fn free_port() -> u16 {
+    static NEXT: AtomicU16 = AtomicU16::new(0);
+    let first = 20_000 + u16::try_from(std::process::id() % 100).unwrap() * 100;
+    loop {
+        let port = first + NEXT.fetch_add(1, Ordering::SeqCst) % 1000;
+        if TcpListener::bind(("127.0.0.1", port)).is_ok() {
+            return port;
+        }
+    }
+}
+
+/// A folder with an empty home in it and two ports of its own.
 pub struct Place {
     folder: TempDir,
     pub port: u16,
@@ -46,9 +60,7 @@ impl Place {
     pub fn new() -> Self {
         let folder = TempDir::new().unwrap();
         std::fs::create_dir(folder.path().join("home")).unwrap();
-        // Both held at once, so that they differ.
-        let listeners = [(); 2].map(|()| TcpListener::bind("127.0.0.1:0").unwrap());
-        let [port, ops_port] = listeners.map(|listener| listener.local_addr().unwrap().port());
+        let [port, ops_port] = [(); 2].map(|()| free_port());
         Self { folder, port, ops_port }
     }
 

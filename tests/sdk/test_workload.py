@@ -18,7 +18,7 @@ import deployment
 import guard
 import issuer
 from assertions import (
-    RSA, SCOPE, UNKNOWN_CLIENT, UNMATCHED, UNPROVEN, UNREADABLE, UNTIMELY, AssertionTest, compact, present, unverified,
+    RSA, SCOPE, UNKNOWN_CLIENT, UNMATCHED, UNREADABLE, UNTIMELY, AssertionTest, compact, present, unverified,
 )
 from deployment import BASE, CERTIFIED, GROUP, ISSUER, SUBSCRIPTION, TENANT, WORKLOAD, WORKSPACE
 from issuer import AUDIENCE, change, mint, requested
@@ -96,7 +96,7 @@ class Sync(unittest.TestCase):
         for token, (_, words) in (
             (mint(sub="system:serviceaccount:ml:default"), UNMATCHED),
             (mint(exp=int(time.time()) - 600), UNTIMELY),
-            (mint(key=issuer.new_key("RS256")), UNPROVEN),
+            (mint(key=issuer.new_key("RS256")), UNMATCHED),
         ):
             with self.subTest(words), self.assertRaisesRegex(ClientAuthenticationError, words):
                 credential(WorkloadIdentityCredential, token).get_token(SCOPE)
@@ -212,22 +212,22 @@ class Refused(Workload):
     def test_a_foreign_key_under_a_known_name(self):
         for kid in ("rsa", "pss", "p256", "ed25519"):
             with self.subTest(kid):
-                self.refused(mint(kid, key=issuer.new_key(issuer.ALGORITHMS[kid])), UNPROVEN)
+                self.refused(mint(kid, key=issuer.new_key(issuer.ALGORITHMS[kid])), UNMATCHED)
 
     def test_a_name_that_is_not_listed(self):
-        self.refused(mint("unlisted", key=issuer.new_key("RS256"), algorithm="RS256"), UNPROVEN)
+        self.refused(mint("unlisted", key=issuer.new_key("RS256"), algorithm="RS256"), UNMATCHED)
 
     def test_a_principals_own_certificate(self):
-        self.refused(mint("rsa", key=RSA.key), UNPROVEN)
+        self.refused(mint("rsa", key=RSA.key), UNMATCHED)
 
     def test_a_key_of_a_kind_that_is_not_offered(self):
         self.refused(mint("p384"), UNREADABLE)
-        self.refused(mint("p384", key=issuer.key_file("p256").read_bytes(), algorithm="ES256"), UNPROVEN)
+        self.refused(mint("p384", key=issuer.key_file("p256").read_bytes(), algorithm="ES256"), UNMATCHED)
 
     def test_an_algorithm_that_is_not_the_keys(self):
         for kid, algorithm, other, expected in (
-            ("rsa", "PS256", "rsa", UNPROVEN), ("rsa", "ES256", "p256", UNPROVEN),
-            ("p256", "EdDSA", "ed25519", UNPROVEN), ("rsa", "RS512", "rsa", UNREADABLE),
+            ("rsa", "PS256", "rsa", UNMATCHED), ("rsa", "ES256", "p256", UNMATCHED),
+            ("p256", "EdDSA", "ed25519", UNMATCHED), ("rsa", "RS512", "rsa", UNREADABLE),
         ):
             with self.subTest(kid=kid, algorithm=algorithm):
                 self.refused(mint(kid, key=issuer.key_file(other).read_bytes(), algorithm=algorithm), expected)
@@ -239,7 +239,7 @@ class Refused(Workload):
         secret = public.public_bytes(serialization.Encoding.PEM, form)
         for algorithm, make, expected in (
             ("HS256", lambda signed: hmac.digest(secret, signed, "sha256"), UNREADABLE),
-            ("none", lambda _: b"", UNREADABLE), ("RS256", lambda _: b"", UNPROVEN),
+            ("none", lambda _: b"", UNREADABLE), ("RS256", lambda _: b"", UNMATCHED),
         ):
             with self.subTest(algorithm):
                 self.refused(compact({"alg": algorithm, "kid": "rsa"}, claims, make), expected)
@@ -316,7 +316,7 @@ class Waiting(Workload):
         self.accepted(mint(issuer="rotating"))
         change("rotating", keys=["p256"])
         self.assertTrue(self.becomes_accepted("p256", "rotating"))
-        self.refused(mint("rsa", issuer="rotating"), UNPROVEN)
+        self.refused(mint("rsa", issuer="rotating"), UNMATCHED)
         self.assertEqual(requested("rotating")["keys"], 2)
 
 

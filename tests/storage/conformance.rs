@@ -90,6 +90,7 @@ macro_rules! conformance {
                     a_deleted_principal_takes_its_credentials_along
                     every_change_of_a_credential_names_its_principal
                     times_of_certificates_survive
+                    the_twenty_first_of_a_kind_is_refused
                 }
                 audit {
                     a_record_is_found_by_its_id

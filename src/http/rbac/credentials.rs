@@ -8,7 +8,7 @@ use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
 use serde_json::{Value, json};
 
-use super::principals::find;
+use super::principals::{display_name, find};
 use crate::domain::ids::CredentialId;
 use crate::domain::principal::{FederatedCredential, KeyCredential};
 use crate::http::call::Call;
@@ -61,9 +61,8 @@ pub async fn add_certificate(call: Call, payload: Payload) -> HttpResponse {
             name: "key",
             what: "must be a certificate in base64".to_owned(),
         })?;
-        let core = &call.core;
-        let added =
-            core.add_certificate(&caller, &found, body.display_name, &certificate, &call.context).await?;
+        let name = body.display_name.map(display_name).transpose()?;
+        let added = call.core.add_certificate(&caller, &found, name, &certificate, &call.context).await?;
         Ok(reply::created(&key_view(&added)))
     };
     call.reply(result.await)

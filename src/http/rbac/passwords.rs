@@ -5,7 +5,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::json;
 
-use super::principals::{find, password_view};
+use super::principals::{display_name, find, password_view};
 use crate::domain::ids::CredentialId;
 use crate::http::call::Call;
 use crate::http::{body, reply};
@@ -39,7 +39,13 @@ pub async fn add(call: Call, payload: Payload) -> HttpResponse {
         let asked = body.password_credential;
         let made = call
             .core
-            .add_secret(&caller, &found, asked.display_name, asked.end_date_time, &call.context)
+            .add_secret(
+                &caller,
+                &found,
+                asked.display_name.map(display_name).transpose()?,
+                asked.end_date_time,
+                &call.context,
+            )
             .await?;
         let mut view = password_view(&made.secret);
         if let Some(members) = view.as_object_mut() {

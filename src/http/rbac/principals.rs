@@ -114,7 +114,8 @@ pub async fn find(call: &Call) -> Result<(Authenticated, PrincipalInPath), Probl
     Ok((caller, found.ok_or(Refusal::NotFound)?))
 }
 
-fn display_name(name: String) -> Result<String, Problem> {
+/// A name that fits a line of the audit.
+pub fn display_name(name: String) -> Result<String, Problem> {
     let lawful = (1..=128).contains(&name.len()) && !name.chars().any(char::is_control);
     if lawful {
         return Ok(name);

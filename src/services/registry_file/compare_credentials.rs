@@ -92,12 +92,24 @@ impl Comparison<'_> {
         }
         let kind = of_principal("federated credential".to_owned());
         self.refuse_doubles(&kind, entries.iter().map(|one| format!("`{}`", one.name)));
-        let matches = entries.iter().map(|one| format!("{} {} {}", one.issuer, one.subject, one.audience));
+        let matches =
+            entries.iter().map(|one| format!("{:?} {:?} {:?}", one.issuer, one.subject, one.audience));
         self.refuse_doubles(&kind, matches);
         // Removed first: a new one may match what an old one matched.
         for found in unnamed.filter(|_| prune) {
             let text = of_principal(format!("federated credential `{}`", found.name));
             self.remove(text, Mutation::RemoveFederatedCredential(object_id, found.id));
+        }
+        // Two that swap what they match could not be put one after the other.
+        for found in held {
+            let moved = entries.iter().any(|one| {
+                one.name == found.name
+                    && (&one.issuer, &one.subject, &one.audience)
+                        != (&found.issuer, &found.subject, &found.audience)
+            });
+            if moved {
+                self.out.mutations.push(Mutation::RemoveFederatedCredential(object_id, found.id));
+            }
         }
         for FederatedEntry { name, issuer, subject, audience, claims } in entries.iter().cloned() {
             let before = held.iter().find(|found| found.name == name).copied();

@@ -2,10 +2,13 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::codec::{micros, to_json};
+use super::codec::{micros, to_json, unavailable};
 use super::mutations::{changed, changed_principal, put, run};
 use crate::domain::ids::{CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
-use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
+use crate::domain::principal::{
+    ClientSecret, FederatedCredential, KeyCredential, MAX_FEDERATED_CREDENTIALS, MAX_KEY_CREDENTIALS,
+    ServicePrincipal,
+};
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::storage::{PrincipalUpdate, Result, StorageError};
 
@@ -79,6 +82,8 @@ pub async fn add_key_credential(connection: &mut SqliteConnection, key: &KeyCred
         .bind(micros(key.starts_at))
         .bind(micros(key.expires_at));
     run(connection, query, format!("certificate of principal {}", key.object_id)).await?;
+    let count = "SELECT count(*) FROM key_credentials WHERE object_id = ?";
+    at_most(connection, MAX_KEY_CREDENTIALS, count, key.object_id).await?;
     changed_principal(connection, key.object_id).await
 }
 
@@ -100,7 +105,24 @@ pub async fn put_federated_credential(
         .bind(to_json(&credential.claims)?);
     let subject = format!("federated credential `{}` of principal {}", credential.name, credential.object_id);
     put(connection, query, subject, "principal").await?;
+    let count = "SELECT count(*) FROM federated_credentials WHERE object_id = ?";
+    at_most(connection, MAX_FEDERATED_CREDENTIALS, count, credential.object_id).await?;
     changed_principal(connection, credential.object_id).await
+}
+
+/// Two that add at once each see a place free; here one of them is too many.
+async fn at_most(
+    connection: &mut SqliteConnection,
+    most: usize,
+    count: &'static str,
+    object_id: ObjectId,
+) -> Result<()> {
+    let held: i64 =
+        sqlx::query_scalar(count).bind(object_id.uuid()).fetch_one(connection).await.map_err(unavailable)?;
+    if usize::try_from(held).is_ok_and(|held| held <= most) {
+        return Ok(());
+    }
+    Err(StorageError::Conflict(format!("principal {object_id} has {most} of them: remove one first")))
 }
 
 /// What a credential is called, and its removal.

@@ -195,3 +195,19 @@ pub async fn times_of_certificates_survive(store: Arc<dyn Store>) {
         assert!(held(&store, 1).await.0.contains(&key));
     }
 }
+
+pub async fn the_twenty_first_of_a_kind_is_refused(store: Arc<dyn Store>) {
+    with_world(&store).await;
+    for n in 1..=20 {
+        put(&store, &[add(&key_credential(n, 1)), trust(&federated_credential(n, 1))]).await;
+    }
+    refused(&store, add(&key_credential(21, 1)), "20").await;
+    refused(&store, trust(&federated_credential(21, 1)), "20").await;
+    // One that is there may change, and another principal has its own twenty.
+    put(
+        &store,
+        &[trust(&FederatedCredential { subject: "another".to_owned(), ..federated_credential(1, 1) })],
+    )
+    .await;
+    put(&store, &[add(&key_credential(21, 2)), trust(&federated_credential(21, 2))]).await;
+}
