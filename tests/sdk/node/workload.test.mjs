@@ -59,7 +59,7 @@ test('a refusal is told', async () => {
   for (const [wrong, message] of [
     [{ subject: 'system:serviceaccount:ml:default' }, /no federated credential/],
     [{ life: '-10m' }, /has expired or is not yet valid/],
-    [{ key: foreign }, /no certificate or key of it made this assertion/],
+    [{ key: foreign }, /no key of that issuer made it/],
   ]) {
     await assert.rejects((await credential(wrong)).getToken(`${base}/.default`), { message });
   }
