@@ -1,5 +1,6 @@
 //! `wsts apply`: makes the registry equal to a file.
 
+use std::collections::BTreeSet;
 use std::fs::{OpenOptions, Permissions};
 use std::io::Write as _;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
@@ -45,6 +46,7 @@ pub fn run(args: &Args) -> Outcome {
         let started = Instant::now();
         let difference = difference(core, &file, args.prune).await?;
         print(&difference);
+        warn_of_strangers(&file, &config);
         if difference.lines.is_empty() {
             println!("nothing to do: the registry is as the file says");
             return Ok(ExitCode::SUCCESS);
@@ -86,6 +88,19 @@ fn print(difference: &Difference) {
     }
     if difference.lines.len() > LINES_SHOWN {
         println!("… and {} more", difference.lines.len() - LINES_SHOWN);
+    }
+}
+
+/// A credential of an issuer that the configuration does not name can be registered, but proves nobody.
+fn warn_of_strangers(file: &RegistryFile, config: &Config) {
+    let named = file.principals.iter().flat_map(|entry| &entry.federated_credentials);
+    let trusted = |issuer: &str| config.federation.issuers.iter().any(|one| one.issuer == issuer);
+    let strangers: BTreeSet<&str> =
+        named.map(|one| one.issuer.as_str()).filter(|issuer| !trusted(issuer)).collect();
+    for issuer in strangers {
+        println!(
+            "! issuer {issuer}: its tokens are refused until federation.issuers of the configuration names it"
+        );
     }
 }
 

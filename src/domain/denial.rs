@@ -24,6 +24,8 @@ pub enum Denial {
     AssertionAudience,
     /// No federated credential has this issuer, subject and audience.
     NoFederatedCredential,
+    /// A federated credential matches, but the configuration does not name its issuer.
+    UntrustedIssuer,
     UnknownIssuerKey,
     /// The issuer's key did not make it. Apart from `WrongSignature`: an unknown client that shows another issuer's token
     /// gets the words of this one.
@@ -59,6 +61,7 @@ impl Denial {
             Self::AssertionTime => "assertion_time",
             Self::AssertionAudience => "assertion_audience",
             Self::NoFederatedCredential => "no_federated_credential",
+            Self::UntrustedIssuer => "untrusted_issuer",
             Self::UnknownIssuerKey => "unknown_issuer_key",
             Self::MissingToken => "missing_token",
             Self::InvalidToken => "invalid_token",

@@ -14,6 +14,7 @@ use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
+use ureq::http::Uri;
 
 use crate::clock::Clock;
 use crate::https_client;
@@ -47,11 +48,19 @@ impl TrustedIssuer {
     /// What is wrong with the entry.
     pub fn check(&self) -> Result<(), String> {
         for url in std::iter::once(&self.issuer).chain(&self.jwks_uri) {
-            if origin(url).is_none_or(|origin| origin.len() == "https://".len()) {
-                return Err(format!("`{url}` must begin with https:// and a host"));
+            if origin(url).is_none() {
+                return Err(format!("`{url}` must be an address that begins with https:// and a host"));
             }
         }
-        Ok(())
+        if self.issuer.contains(['?', '#']) {
+            // OpenID Connect Discovery, section 3.
+            return Err(format!("`{}` must have neither query nor fragment", self.issuer));
+        }
+        self.agent().map(drop)
+    }
+
+    fn agent(&self) -> Result<ureq::Agent, String> {
+        https_client::agent(self.ca_file.as_deref(), DEADLINE / 2).map_err(|error| error.to_string())
     }
 }
 
@@ -73,8 +82,14 @@ type Keys = HashMap<String, Arc<PublicKey>>;
 struct Issuer {
     settings: TrustedIssuer,
     kept: ArcSwapOption<Kept>,
-    /// When keys were last asked for; held while they are.
-    last_attempt: Arc<Mutex<Option<DateTime<Utc>>>>,
+    /// Held while keys are asked for.
+    last_attempt: Arc<Mutex<Option<Attempt>>>,
+}
+
+#[derive(Clone, Copy)]
+struct Attempt {
+    at: DateTime<Utc>,
+    worked: bool,
 }
 
 struct Kept {
@@ -114,13 +129,20 @@ impl Federation {
         };
         // Whoever waited, or lost a race to the lock, may hold a time from before that attempt.
         let now = self.clock.now();
-        if last_attempt.is_none_or(|last| !(Duration::zero()..COOL_DOWN).contains(&(now - last))) {
-            *last_attempt = Some(now);
-            issuer.refresh(last_attempt, now).await;
-        }
-        match &*issuer.kept.load() {
-            Some(kept) if now - kept.at < OLDEST => Ok(kept.keys.get(kid).cloned()),
-            _ => Err(IssuerUnavailable { issuer: issuer.settings.issuer.clone() }),
+        let recent = last_attempt.filter(|last| (Duration::zero()..COOL_DOWN).contains(&(now - last.at)));
+        let worked = match recent {
+            Some(last) => last.worked,
+            None => {
+                // Stands for an attempt that ends by a panic.
+                *last_attempt = Some(Attempt { at: now, worked: false });
+                issuer.refresh(last_attempt, now).await
+            }
+        };
+        match issuer.kept_key(kid, now, OLDEST) {
+            Some(key) => Ok(Some(key)),
+            None if worked => Ok(None),
+            // It may be a new key of the issuer's, which can't be asked.
+            None => Err(IssuerUnavailable { issuer: issuer.settings.issuer.clone() }),
         }
     }
 }
@@ -133,18 +155,26 @@ impl Issuer {
 
     /// Fetches the keys; when that fails the kept ones stay. Goes on to its end without its caller, who may go away, and
     /// until then nobody else attempts it.
-    async fn refresh(self: &Arc<Self>, attempt: OwnedMutexGuard<Option<DateTime<Utc>>>, now: DateTime<Utc>) {
+    async fn refresh(
+        self: &Arc<Self>,
+        mut attempt: OwnedMutexGuard<Option<Attempt>>,
+        now: DateTime<Utc>,
+    ) -> bool {
         let issuer = Arc::clone(self);
         let fetching = tokio::task::spawn_blocking(move || {
-            match fetch(&issuer.settings) {
+            let fetched = fetch(&issuer.settings);
+            let worked = fetched.is_ok();
+            match fetched {
                 Ok(keys) => issuer.kept.store(Some(Arc::new(Kept { keys, at: now }))),
                 Err(error) => issuer.warn(&error),
             }
-            drop(attempt);
+            *attempt = Some(Attempt { at: now, worked });
+            worked
         });
-        if let Err(error) = fetching.await {
+        fetching.await.unwrap_or_else(|error| {
             self.warn(&error.to_string());
-        }
+            false
+        })
     }
 
     fn warn(&self, error: &str) {
@@ -153,8 +183,7 @@ impl Issuer {
 }
 
 fn fetch(settings: &TrustedIssuer) -> Result<Keys, String> {
-    let agent =
-        https_client::agent(settings.ca_file.as_deref(), DEADLINE / 2).map_err(|error| error.to_string())?;
+    let agent = settings.agent()?;
     let get = |url: &str| {
         let (status, text) =
             https_client::text(agent.get(url).call(), url).map_err(|error| error.to_string())?;
@@ -220,12 +249,16 @@ fn parse(jwks: &str) -> Result<Keys, String> {
     }
 }
 
-/// Scheme, host and port of an https URL.
-fn origin(url: &str) -> Option<&str> {
-    let rest = url.strip_prefix("https://")?;
-    let host = rest.split(['/', '?', '#']).next().unwrap_or(rest);
-    // A name and password before the host would hide which host it is.
-    (!host.contains(['@', '\\', ' '])).then(|| url.get(..url.len() - rest.len() + host.len())).flatten()
+/// Host and port of an https URL; not of one with a name before the host, which would hide which host it is.
+fn origin(url: &str) -> Option<(String, u16)> {
+    let url: Uri = url.parse().ok()?;
+    let authority = url.authority().filter(|_| url.scheme_str() == Some("https"))?;
+    let host = authority.host();
+    let port = match authority.as_str().strip_prefix(host)? {
+        "" => 443,
+        _ => authority.port_u16()?,
+    };
+    (!host.is_empty()).then(|| (host.to_ascii_lowercase(), port))
 }
 
 #[cfg(test)]
@@ -282,8 +315,22 @@ mod tests {
     fn only_https_is_asked() {
         let check = |issuer: &str| TrustedIssuer { issuer: issuer.to_owned(), ..settings() }.check();
         assert_eq!(check(ISSUER), Ok(()));
-        for issuer in ["http://issuer.example", "https://", "https:///keys", "issuer.example", ""] {
+        for issuer in [
+            "http://issuer.example",
+            "https://",
+            "https:///keys",
+            "https://issuer.example:99999",
+            "https://issuer.example\\@evil",
+            "https://user@issuer.example",
+            "https://issuer.example?tenant",
+            "https://issuer.example#tenant",
+            "https://issuer example",
+            "issuer.example",
+            "",
+        ] {
             assert!(check(issuer).is_err(), "{issuer}");
         }
+        let no_ca = TrustedIssuer { ca_file: Some("/nowhere/ca.pem".into()), ..settings() };
+        assert!(no_ca.check().is_err_and(|error| error.starts_with("/nowhere/ca.pem: ")));
     }
 }

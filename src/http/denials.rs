@@ -31,6 +31,7 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
         | Denial::AssertionTime
         | Denial::AssertionAudience
         | Denial::NoFederatedCredential
+        | Denial::UntrustedIssuer
         | Denial::UnknownIssuerKey
         | Denial::WrongIssuerSignature => of_assertion(denial),
         Denial::MissingToken => row(
@@ -96,6 +97,7 @@ fn of_assertion(denial: Denial) -> Row {
         ),
         // Here and below one answer for an unknown client too: nobody learns which client ids exist.
         Denial::NoFederatedCredential
+        | Denial::UntrustedIssuer
         | Denial::FederationOfUnknownClient
         | Denial::UnknownIssuerKey
         | Denial::WrongIssuerSignature => (

@@ -46,16 +46,21 @@ pub struct Authenticated {
 }
 
 impl Core {
-    /// Proves the caller, and counts the attempt.
-    pub async fn authenticate(&self, credentials: &Credentials<'_>) -> Result<Authenticated, Refusal> {
+    /// Proves the caller, and counts the attempt. `proven` is for the record alone: who it was stands there even when the
+    /// caller is refused after its proof, for what is expired, disabled or of another tenant.
+    pub async fn authenticate(
+        &self,
+        credentials: &Credentials<'_>,
+        proven: &mut Option<Authenticated>,
+    ) -> Result<Authenticated, Refusal> {
         // Everything below rests on facts in memory.
         self.directory.confirm()?;
         let outcome = match credentials {
             Credentials::ClientSecret { tenant, client_id, secret } => {
-                self.by_client_secret(*tenant, client_id, secret).await
+                self.by_client_secret(*tenant, client_id, secret, proven).await
             }
-            Credentials::ClientAssertion(shown) => self.by_client_assertion(shown).await,
-            Credentials::ManagementToken(token) => self.by_management_token(*token).await,
+            Credentials::ClientAssertion(shown) => self.by_client_assertion(shown, proven).await,
+            Credentials::ManagementToken(token) => self.by_management_token(*token, proven).await,
         };
         let result = match &outcome {
             Ok(_) => "ok",
@@ -72,6 +77,7 @@ impl Core {
         tenant: Option<TenantId>,
         client_id: &str,
         secret: &str,
+        proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
         let facts = match ClientId::parse(client_id) {
             Ok(client_id) => self.directory.principal(client_id).await?,
@@ -91,15 +97,20 @@ impl Core {
             };
             return Err(Refusal::Denied(denial));
         };
-        if !matched.is_live(self.clock.now()) {
+        let (credential_id, is_live) = (Some(matched.id), matched.is_live(self.clock.now()));
+        let caller = proven.insert(Authenticated { facts, credential_id, method: "client_secret" });
+        if !is_live {
             return Err(Refusal::Denied(Denial::SecretExpired));
         }
-        is_open(&facts, tenant).map_err(Refusal::Denied)?;
-        let credential_id = Some(matched.id);
-        Ok(Authenticated { facts, credential_id, method: "client_secret" })
+        is_open(&caller.facts, tenant).map_err(Refusal::Denied)?;
+        Ok(caller.clone())
     }
 
-    async fn by_management_token(&self, token: Option<&str>) -> Result<Authenticated, Refusal> {
+    async fn by_management_token(
+        &self,
+        token: Option<&str>,
+        proven: &mut Option<Authenticated>,
+    ) -> Result<Authenticated, Refusal> {
         let token = token.ok_or(Refusal::Denied(Denial::MissingToken))?;
         let caller = match self.verified.get(token, self.clock.now()) {
             Some(caller) => caller,
@@ -113,10 +124,10 @@ impl Core {
         let facts = self.directory.principal(caller.client_id).await?;
         match facts {
             Some(facts) if facts.principal.object_id == caller.object_id => {
-                if !facts.principal.enabled {
-                    return Err(Refusal::Denied(Denial::PrincipalDisabled));
-                }
-                Ok(Authenticated { facts, credential_id: None, method: "management_token" })
+                let method = "management_token";
+                let caller = proven.insert(Authenticated { facts, credential_id: None, method });
+                is_open(&caller.facts, None).map_err(Refusal::Denied)?;
+                Ok(caller.clone())
             }
             _ => Err(Refusal::Denied(Denial::InvalidToken)),
         }
@@ -173,6 +184,7 @@ const fn metric_result(denial: Denial) -> &'static str {
         | Denial::WrongIssuerSignature
         | Denial::AssertionAudience
         | Denial::NoFederatedCredential
+        | Denial::UntrustedIssuer
         | Denial::UnknownIssuerKey => "bad_assertion",
         _ => "bad_secret",
     }

@@ -33,9 +33,11 @@ impl Core {
         context: &RequestContext,
     ) -> Result<Authenticated, Refusal> {
         let credentials = Credentials::ManagementToken(bearer);
-        match self.authenticate(&credentials).await {
+        let mut proven = None;
+        match self.authenticate(&credentials, &mut proven).await {
             Err(refusal @ Refusal::Denied(_)) => {
-                self.record_refused_call(&refusal, actor(None, &credentials), (None, None), context).await?;
+                let actor = actor(proven.as_ref(), &credentials);
+                self.record_refused_call(&refusal, actor, (None, None), context).await?;
                 Err(refusal)
             }
             other => other,
@@ -51,16 +53,16 @@ impl Core {
         context: &RequestContext,
     ) -> Result<Authenticated, Refusal> {
         let credentials = Credentials::ManagementToken(bearer);
-        let proven = self.authenticate(&credentials).await;
-        let refusal = match &proven {
-            Ok(caller) => match self.check(caller, demand, scope) {
-                Ok(()) => return proven,
+        let mut proven = None;
+        let refusal = match self.authenticate(&credentials, &mut proven).await {
+            Ok(caller) => match self.check(&caller, demand, scope) {
+                Ok(()) => return Ok(caller),
                 Err(refusal) => refusal,
             },
-            Err(Refusal::Denied(denial)) => Refusal::Denied(*denial),
-            Err(_) => return proven,
+            Err(refusal @ Refusal::Denied(_)) => refusal,
+            Err(unavailable) => return Err(unavailable),
         };
-        let actor = actor(proven.as_ref().ok(), &credentials);
+        let actor = actor(proven.as_ref(), &credentials);
         let asked = (Some(scope.to_string()), Some(demand.action));
         self.record_refused_call(&refusal, actor, asked, context).await?;
         Err(refusal)

@@ -81,7 +81,7 @@ impl Core {
         trail: &mut Trail,
     ) -> Result<IssuedToken, Refusal> {
         // 1. Authenticate.
-        let caller = trail.caller.insert(self.authenticate(&request.credentials).await?).clone();
+        let caller = self.authenticate(&request.credentials, &mut trail.caller).await?;
         // 2. Load facts.
         let key = match &request.target {
             RequestedTarget::Management => None,

@@ -39,7 +39,7 @@ pub enum CertificateError {
     NotX509,
     #[error("its key is not offered: RSA from 2048 bits on, P-256 or Ed25519")]
     Key,
-    #[error("its validity can't be read")]
+    #[error("its validity can't be read, or ends before it begins")]
     Validity,
 }
 
@@ -68,6 +68,10 @@ impl Certificate {
         // The same door as for every other key: an RSA key of 1024 bits ends here.
         PublicKey::from_foreign(&jwk).map_err(|_| CertificateError::Key)?;
         let public_jwk = serde_json::to_string(&jwk).map_err(|_| CertificateError::Key)?;
+        let validity = parsed.validity();
+        if validity.not_after < validity.not_before {
+            return Err(CertificateError::Validity);
+        }
         let instant = |time: i64| DateTime::from_timestamp(time, 0).ok_or(CertificateError::Validity);
         let mut sha1_thumbprint = [0; 20];
         sha1_thumbprint.copy_from_slice(digest(&SHA1_FOR_LEGACY_USE_ONLY, der).as_ref());
@@ -77,8 +81,8 @@ impl Certificate {
             public_jwk,
             sha1_thumbprint,
             sha256_thumbprint,
-            not_before: instant(parsed.validity().not_before.timestamp())?,
-            not_after: instant(parsed.validity().not_after.timestamp())?,
+            not_before: instant(validity.not_before.timestamp())?,
+            not_after: instant(validity.not_after.timestamp())?,
         })
     }
 }
@@ -88,13 +92,20 @@ fn members(key: &SubjectPublicKeyInfo<'_>) -> Option<KeyMembers> {
     match key.parsed() {
         // DER integers carry a leading zero when their first bit is set.
         Ok(ParsedKey::RSA(key)) => Some(KeyMembers::rsa(unsigned(key.modulus), unsigned(key.exponent))),
-        Ok(ParsedKey::EC(point)) if curve == Some(OID_EC_P256) => Some(KeyMembers::p256(point.data())),
+        // RFC 5480, section 2.2: 0x04 begins a point that is not compressed.
+        Ok(ParsedKey::EC(point)) if curve == Some(OID_EC_P256) && is_uncompressed(point.data()) => {
+            Some(KeyMembers::p256(point.data()))
+        }
         // RFC 8410, section 4: the bit string is the key itself.
         _ if key.algorithm.algorithm == OID_SIG_ED25519 => {
             Some(KeyMembers::ed25519(&key.subject_public_key.data))
         }
         _ => None,
     }
+}
+
+fn is_uncompressed(point: &[u8]) -> bool {
+    point.len() == 65 && point.first() == Some(&4)
 }
 
 fn unsigned(integer: &[u8]) -> &[u8] {

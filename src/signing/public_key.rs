@@ -95,17 +95,23 @@ impl PublicKey {
                 (Family::P256, key)
             }
             KeyMembers::Okp { crv, x } if crv == "Ed25519" => {
-                if bytes(x)?.len() != 32 {
+                let Ok(point) = <[u8; 32]>::try_from(bytes(x)?) else {
                     return Err("an Ed25519 key has 32 bytes");
+                };
+                if is_of_small_order(point) {
+                    return Err("an Ed25519 key of small order: anyone can sign for it");
                 }
                 let key = DecodingKey::from_ed_components(x).map_err(|_| "not an Ed25519 key")?;
                 (Family::Ed25519, key)
             }
             KeyMembers::Rsa { n, e } => {
                 let (n, e) = (bytes(n)?, bytes(e)?);
-                let bits = n.first().map_or(0, |first| n.len() * 8 - first.leading_zeros() as usize);
-                if bits < 2048 || n.first() == Some(&0) {
-                    return Err("an RSA modulus has at least 2048 bits and no leading zero");
+                if !(2048..=8192).contains(&bits(&n)) || is_even(&n) || n.first() == Some(&0) {
+                    return Err("an RSA modulus is odd, has 2048 to 8192 bits and no leading zero");
+                }
+                // The library's own bounds, told when the key is registered and not when it is first used.
+                if !(2..=33).contains(&bits(&e)) || is_even(&e) || e.first() == Some(&0) {
+                    return Err("an RSA exponent is odd, from 3 on, has at most 33 bits and no leading zero");
                 }
                 (Family::Rsa, DecodingKey::from_rsa_raw_components(&n, &e))
             }
@@ -125,6 +131,19 @@ impl PublicKey {
             None => Ok(key),
             Some(alg) => key.only(VerificationAlgorithm::parse(alg).ok_or("`alg` is not offered")?),
         }
+    }
+
+    /// A key that nobody's token was signed with, to check a signature against where there is no key to check it against.
+    pub fn decoy(algorithm: VerificationAlgorithm) -> Self {
+        let (family, key) = match algorithm {
+            VerificationAlgorithm::Rs256 | VerificationAlgorithm::Ps256 => {
+                // 2048 bits of no known factors; the library looks at its size and oddness only.
+                (Family::Rsa, DecodingKey::from_rsa_raw_components(&[0xc5; 256], &[1, 0, 1]))
+            }
+            VerificationAlgorithm::Es256 => (Family::P256, DecodingKey::from_ec_der(&GENERATOR)),
+            VerificationAlgorithm::EdDsa => (Family::Ed25519, DecodingKey::from_ed_der(&RFC_8032_TEST_1)),
+        };
+        Self { family, only: None, key }
     }
 
     /// Binds the key to one algorithm.
@@ -161,5 +180,136 @@ impl PublicKey {
         let library = algorithm.library();
         self.takes(algorithm)
             && jsonwebtoken::crypto::verify(&signature, signed, &self.key, library).unwrap_or(false)
+    }
+}
+
+/// Public key of test 1 of RFC 8032, section 7.1.
+const RFC_8032_TEST_1: [u8; 32] = [
+    0xd7, 0x5a, 0x98, 0x01, 0x82, 0xb1, 0x0a, 0xb7, 0xd5, 0x4b, 0xfe, 0xd3, 0xc9, 0x64, 0x07, 0x3a, 0x0e,
+    0xe1, 0x72, 0xf3, 0xda, 0xa6, 0x23, 0x25, 0xaf, 0x02, 0x1a, 0x68, 0xf7, 0x07, 0x51, 0x1a,
+];
+
+/// The generator of P-256, uncompressed (FIPS 186-4, appendix D.1.2.3).
+const GENERATOR: [u8; 65] = [
+    0x04, 0x6b, 0x17, 0xd1, 0xf2, 0xe1, 0x2c, 0x42, 0x47, 0xf8, 0xbc, 0xe6, 0xe5, 0x63, 0xa4, 0x40, 0xf2,
+    0x77, 0x03, 0x7d, 0x81, 0x2d, 0xeb, 0x33, 0xa0, 0xf4, 0xa1, 0x39, 0x45, 0xd8, 0x98, 0xc2, 0x96, 0x4f,
+    0xe3, 0x42, 0xe2, 0xfe, 0x1a, 0x7f, 0x9b, 0x8e, 0xe7, 0xeb, 0x4a, 0x7c, 0x0f, 0x9e, 0x16, 0x2b, 0xce,
+    0x33, 0x57, 0x6b, 0x31, 0x5e, 0xce, 0xcb, 0xb6, 0x40, 0x68, 0x37, 0xbf, 0x51, 0xf5,
+];
+
+/// Significant bits of a big-endian number.
+fn bits(number: &[u8]) -> usize {
+    number.first().map_or(0, |first| number.len() * 8 - first.leading_zeros() as usize)
+}
+
+fn is_even(number: &[u8]) -> bool {
+    number.last().is_none_or(|last| last % 2 == 0)
+}
+
+/// Whether an encoded point lies in the small subgroup: the order of each divides eight, and a signature for it can be
+/// made without any private key. The library takes such keys (RFC 8032 leaves it open).
+fn is_of_small_order(mut point: [u8; 32]) -> bool {
+    const P_MINUS_1: [u8; 32] = p_plus(0xec);
+    const P: [u8; 32] = p_plus(0xed);
+    const P_PLUS_1: [u8; 32] = p_plus(0xee);
+    const ZERO: [u8; 32] = [0; 32];
+    const ONE: [u8; 32] = {
+        let mut one = [0; 32];
+        one[0] = 1;
+        one
+    };
+    const ORDER_8: [[u8; 32]; 2] = [
+        [
+            0x26, 0xe8, 0x95, 0x8f, 0xc2, 0xb2, 0x27, 0xb0, 0x45, 0xc3, 0xf4, 0x89, 0xf2, 0xef, 0x98, 0xf0,
+            0xd5, 0xdf, 0xac, 0x05, 0xd3, 0xc6, 0x33, 0x39, 0xb1, 0x38, 0x02, 0x88, 0x6d, 0x53, 0xfc, 0x05,
+        ],
+        [
+            0xc7, 0x17, 0x6a, 0x70, 0x3d, 0x4d, 0xd8, 0x4f, 0xba, 0x3c, 0x0b, 0x76, 0x0d, 0x10, 0x67, 0x0f,
+            0x2a, 0x20, 0x53, 0xfa, 0x2c, 0x39, 0xcc, 0xc6, 0x4e, 0xc7, 0xfd, 0x77, 0x92, 0xac, 0x03, 0x7a,
+        ],
+    ];
+    // The sign of x, which changes no order.
+    point[31] &= 0x7f;
+    [ZERO, ONE, P_MINUS_1, P, P_PLUS_1].contains(&point) || ORDER_8.contains(&point)
+}
+
+/// A number near 2^255 − 19, little-endian, by its lowest byte.
+const fn p_plus(lowest: u8) -> [u8; 32] {
+    let mut bytes = [0xff; 32];
+    bytes[0] = lowest;
+    bytes[31] = 0x7f;
+    bytes
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ed25519(point: &[u8]) -> Option<&'static str> {
+        PublicKey::new("OKP", &KeyMembers::ed25519(point)).err()
+    }
+
+    fn rsa(n: &[u8], e: &[u8]) -> Option<&'static str> {
+        PublicKey::new("RSA", &KeyMembers::rsa(n, e)).err()
+    }
+
+    #[test]
+    fn an_ed25519_key_that_anyone_signs_for_is_refused() {
+        let good = RFC_8032_TEST_1;
+        assert_eq!(ed25519(&good), None);
+        let mut weak = vec![[0; 32], p_plus(0xec), p_plus(0xed), p_plus(0xee)];
+        weak.extend(weak.clone().into_iter().map(|mut point| {
+            point[31] |= 0x80;
+            point
+        }));
+        for point in weak {
+            assert_eq!(ed25519(&point), Some("an Ed25519 key of small order: anyone can sign for it"));
+        }
+        assert_eq!(ed25519(&good[1..]), Some("an Ed25519 key has 32 bytes"));
+    }
+
+    /// What makes the refusal worth its lines: the library verifies a signature that nobody's private key made.
+    #[test]
+    fn the_library_alone_takes_a_signature_for_the_neutral_point() {
+        let mut neutral = [0; 32];
+        neutral[0] = 1;
+        // R is the neutral point and S is zero.
+        let mut forged = [0; 64];
+        forged[0] = 1;
+        let x = URL_SAFE_NO_PAD.encode(neutral);
+        super::super::provider::install();
+        let key = DecodingKey::from_ed_components(&x).map(|key| PublicKey {
+            family: Family::Ed25519,
+            only: None,
+            key,
+        });
+        assert!(key.is_ok_and(|key| key.verifies(VerificationAlgorithm::EdDsa, b"anything", &forged)));
+        assert!(ed25519(&neutral).is_some());
+    }
+
+    #[test]
+    fn rsa_keys_have_bounds() {
+        let modulus = |bytes: usize, last: u8| {
+            let mut n = vec![0xc5; bytes];
+            n.push(last);
+            n
+        };
+        let f4: &[u8] = &[1, 0, 1];
+        assert_eq!(rsa(&modulus(255, 1), f4), None);
+        assert_eq!(rsa(&modulus(1023, 1), &[3]), None);
+        for (n, e) in [
+            (modulus(127, 1), f4),
+            (modulus(254, 1), f4),
+            (modulus(1024, 1), f4),
+            (modulus(255, 2), f4),
+            ([vec![0], modulus(255, 1)].concat(), f4),
+            (modulus(255, 1), &[1]),
+            (modulus(255, 1), &[]),
+            (modulus(255, 1), &[1, 0, 0]),
+            (modulus(255, 1), &[0, 1, 0, 1]),
+            (modulus(255, 1), &[2, 0, 0, 0, 1]),
+        ] {
+            assert!(rsa(&n, e).is_some(), "{} bytes, e {e:?}", n.len());
+        }
     }
 }

@@ -53,6 +53,10 @@ fn every_fault_of_a_credential_has_one_answer_and_its_own_reason_in_the_audit() 
     let record = app.record_of(&ask(READER.client_id, "wsts_mistyped"));
     assert_eq!(record.client_id.as_deref(), Some(READER.client_id));
     assert_eq!((record.object_id, record.credential_id), (None, None));
+    // A proven one as proven, though its door is closed.
+    let record = app.record_of(&app.token_as(&DISABLED, "scorer"));
+    assert_eq!(record.object_id.as_deref(), Some(DISABLED.object_id));
+    assert!(record.credential_id.is_some());
 }
 
 #[test]
@@ -81,7 +85,9 @@ fn a_principal_disabled_now_is_refused_at_the_next_request() {
     for answer in [app.v1_token(&token, "scorer"), app.v2_token(&token, "scorer")] {
         let answer = answer.expect(401);
         assert_eq!(answer.header("www-authenticate"), Some("Bearer realm=\"wsts\", error=\"invalid_token\""));
-        assert_eq!(app.record_of(&answer).reason.as_deref(), Some("principal_disabled"));
+        let record = app.record_of(&answer);
+        assert_eq!(record.reason.as_deref(), Some("principal_disabled"));
+        assert_eq!(record.object_id.as_deref(), Some(READER.object_id));
     }
     app.api_with(&token).get(WORKSPACE).expect(401);
     app.api(&OWNER).patch(&path, &json!({ "accountEnabled": true })).expect(204);

@@ -134,7 +134,7 @@ fn an_issuer_that_the_configuration_does_not_name_is_never_asked() {
     // The registry may trust it; the operator does not.
     trust(&app, &READER, &stranger.url, &json!({}));
     let answer = app.prove_as(&READER, &token(&app, &stranger, &key, &json!({})));
-    assert_refused(&app, &answer, NO_MATCH, "no_federated_credential");
+    assert_refused(&app, &answer, NO_MATCH, "untrusted_issuer");
     assert_eq!(stranger.all_fetches(), Vec::<String>::new());
 }
 
@@ -317,6 +317,26 @@ fn kept_keys_outlive_their_issuer_by_a_day() {
     assert_unavailable(&app, &ask());
     app.advance(30);
     ask().expect(200);
+}
+
+#[test]
+fn a_kid_that_is_not_known_is_no_fault_of_the_caller_while_the_issuer_can_not_be_asked() {
+    let (app, issuer, key, _) = with_issuer();
+    let fresh = Signer::p256();
+    let old = || app.prove_as(&READER, &token(&app, &issuer, &key, &json!({})));
+    let claims = federated_claims(&app, &issuer.url);
+    let with_fresh = || app.prove_as(&READER, &fresh.sign(&fresh.header_with_kid("fresh"), &claims));
+    old().expect(200);
+    with_fresh().expect(401);
+    issuer.say(JWKS, 500, "out of order");
+    app.advance(30);
+    assert_unavailable(&app, &with_fresh());
+    // Within the cool-down too, when nobody asks; and the key that is known serves on.
+    assert_unavailable(&app, &with_fresh());
+    old().expect(200);
+    issuer.publish(&[key.jwk("main"), fresh.jwk("fresh")]);
+    app.advance(30);
+    with_fresh().expect(200);
 }
 
 #[test]
@@ -555,16 +575,9 @@ fn a_server_with_a_certificate_of_another_ca_is_not_the_issuer() {
     let issuer = Issuer::with_key(&key);
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, make_certificates(folder.path())).unwrap();
-    // Of another private CA, of the public ones, of none, and of none that is there.
-    let empty = folder.path().join("empty.pem");
-    std::fs::write(&empty, "").unwrap();
+    // Of another private CA, and of the public ones.
     let public = format!("[[federation.issuers]]\nissuer = \"{}\"\n", issuer.url);
-    for entry in [
-        trusted(&issuer.url, &ca),
-        public,
-        trusted(&issuer.url, &empty),
-        trusted(&issuer.url, &folder.path().join("missing.pem")),
-    ] {
+    for entry in [trusted(&issuer.url, &ca), public] {
         let app = trusting(&entry);
         trust(&app, &READER, &issuer.url, &json!({}));
         assert_unavailable(&app, &app.prove_as(&READER, &token(&app, &issuer, &key, &json!({}))));
@@ -587,14 +600,17 @@ fn an_operator_may_say_where_the_keys_are() {
 #[test]
 fn issuers_that_can_not_be_are_refused_by_the_configuration() {
     let mut deployment = Deployment::new();
+    let folder = tempfile::TempDir::new().unwrap();
+    let empty = folder.path().join("empty.pem").display().to_string();
+    std::fs::write(&empty, "").unwrap();
     let entry = |issuer: &str| format!("[[federation.issuers]]\nissuer = \"{issuer}\"\n");
     let good = entry("https://issuer.example");
     for (more, words) in [
-        (entry("http://issuer.example"), "federation.issuers[0]: `http://issuer.example` must begin with"),
+        (entry("http://issuer.example"), "federation.issuers[0]: `http://issuer.example` must be an address"),
         (entry(""), "federation.issuers[0]"),
-        (entry("issuer.example"), "must begin with https:// and a host"),
-        (entry("https://"), "must begin with https:// and a host"),
-        (entry("https://user@issuer.example"), "must begin with https:// and a host"),
+        (entry("issuer.example"), "that begins with https:// and a host"),
+        (entry("https://"), "that begins with https:// and a host"),
+        (entry("https://user@issuer.example"), "that begins with https:// and a host"),
         (format!("{good}{}", entry("http://x")), "federation.issuers[1]"),
         (format!("{good}jwks_uri = \"http://issuer.example/keys\"\n"), "`http://issuer.example/keys`"),
         (format!("{good}{good}"), "`https://issuer.example` is named twice"),
@@ -603,6 +619,8 @@ fn issuers_that_can_not_be_are_refused_by_the_configuration() {
         (format!("{good}audience = \"x\"\n"), "audience"),
         ("[federation]\nissuer = \"https://issuer.example\"\n".to_owned(), "issuer"),
         ("[[federation.issuers]]\n".to_owned(), "issuer"),
+        (format!("{good}ca_file = \"{empty}\"\n"), "empty.pem: no certificate in it"),
+        (format!("{good}ca_file = \"{empty}.missing\"\n"), "empty.pem.missing: No such file"),
     ] {
         deployment.more_config = more;
         let error = deployment.try_config().expect_err(words).to_string();

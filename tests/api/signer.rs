@@ -196,7 +196,21 @@ pub fn assert_refused(app: &TestApp, answer: &Answer, code: u32, reason: &str) {
     assert_eq!((&body["error"], &body["error_codes"]), (&json!("invalid_client"), &json!([code])), "{body}");
     let record = app.record_of(answer);
     assert_eq!((record.outcome.as_str(), record.reason.as_deref()), ("refused", Some(reason)));
-    assert_eq!((record.object_id, record.credential_id, record.token_id), (None, None, None));
+    assert_eq!(record.token_id, None);
+    // Who it was stands there if and only if the signature was right.
+    let proven = match reason {
+        "assertion_time"
+        | "assertion_audience"
+        | "certificate_expired"
+        | "principal_disabled"
+        | "wrong_tenant" => true,
+        // Its form may be wrong before the signature and after.
+        "malformed_assertion" => record.object_id.is_some(),
+        _ => false,
+    };
+    assert_eq!((record.object_id.is_some(), record.credential_id.is_some()), (proven, proven), "{reason}");
+    let methods = ["private_key_jwt", "federated_credential"];
+    assert_eq!(record.method.is_some_and(|method| methods.contains(&method.as_str())), proven, "{reason}");
 }
 
 /// All of an answer but what names the request and its time.

@@ -47,6 +47,20 @@ fn dangling_references_are_all_named_and_nothing_is_applied() {
 }
 
 #[test]
+fn an_issuer_that_the_configuration_does_not_name_is_warned_of() {
+    let place = Place::with_demo();
+    let text = FILE.replacen(
+        "[[role_",
+        "[[principals.federated_credentials]]\nname = \"ci\"\nissuer = \"https://issuer.example\"\n\
+         subject = \"s\"\naudience = \"api://sts\"\n\n[[role_",
+        1,
+    );
+    let ended = apply(&place, &text, &[]).expect(0);
+    let warning = "! issuer https://issuer.example: its tokens are refused until federation.issuers";
+    assert!(ended.out.contains(warning), "{}", ended.out);
+}
+
+#[test]
 fn a_dry_run_shows_the_difference_and_changes_nothing() {
     let place = Place::with_demo();
     let before = changes(&place);

@@ -18,7 +18,7 @@ use crate::services::authenticate::Authenticated;
 use crate::services::change_registry::{Mutation, PrincipalUpdate};
 
 #[derive(Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct CreateBody {
     display_name: String,
     /// Made by the service when absent.
