@@ -11,7 +11,8 @@ use std::sync::atomic::{AtomicI64, AtomicU64, Ordering};
 use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
-use moka::sync::Cache;
+use quick_cache::UnitWeighter;
+use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::RwLock;
 
 use crate::domain::ids::{ClientId, RoleDefinitionId, TenantId};
@@ -45,8 +46,8 @@ const SHORTEST_GRACE: Duration = Duration::from_secs(5);
 /// The facts of one process.
 pub struct Directory {
     store: Arc<dyn Store>,
-    principals: Cache<ClientId, Option<Arc<PrincipalFacts>>, Hasher>,
-    webservices: Cache<Box<str>, Option<Arc<WebserviceFacts>>, Hasher>,
+    principals: Bounded<ClientId, Option<Arc<PrincipalFacts>>>,
+    webservices: Bounded<Box<str>, Option<Arc<WebserviceFacts>>>,
     roles: ArcSwap<Roles>,
     hierarchy: ArcSwap<Hierarchy>,
     /// Counts forgettings. A fact that was read before one and arrives after it is not kept.
@@ -65,12 +66,20 @@ pub struct Directory {
 /// and this hasher is keyed at random for each process.
 type Hasher = ahash::RandomState;
 
+/// A map of so many entries at most; those that were asked for least give way.
+type Bounded<K, V> = Cache<K, V, UnitWeighter, Hasher>;
+
+fn bounded<K: Eq + std::hash::Hash, V: Clone>(entries: u64) -> Bounded<K, V> {
+    let expected = usize::try_from(entries).unwrap_or(usize::MAX);
+    Cache::with(expected, entries, UnitWeighter, Hasher::new(), DefaultLifecycle::default())
+}
+
 impl Directory {
     /// Reads the roles; everything else is read when it is asked for.
     pub async fn open(store: Arc<dyn Store>, capacity: Capacity) -> Result<Self> {
         let directory = Self {
-            principals: Cache::builder().max_capacity(capacity.principals).build_with_hasher(Hasher::new()),
-            webservices: Cache::builder().max_capacity(capacity.webservices).build_with_hasher(Hasher::new()),
+            principals: bounded(capacity.principals),
+            webservices: bounded(capacity.webservices),
             roles: ArcSwap::default(),
             hierarchy: ArcSwap::default(),
             epoch: AtomicU64::new(0),
@@ -134,10 +143,14 @@ impl Directory {
             self.epoch.fetch_add(1, Ordering::SeqCst);
             for change in changes {
                 match change {
-                    Change::Principal(client_id) => self.principals.invalidate(client_id),
-                    Change::Webservice(key) => self.webservices.invalidate(key.as_str()),
+                    Change::Principal(client_id) => {
+                        self.principals.remove(client_id);
+                    }
+                    Change::Webservice(key) => {
+                        self.webservices.remove(key.as_str());
+                    }
                     // A workspace's settings stand in each of its webservices' facts; such changes are rare.
-                    Change::Workspace(_) => self.webservices.invalidate_all(),
+                    Change::Workspace(_) => self.webservices.clear(),
                     Change::Roles | Change::Hierarchy | Change::SigningKeys => {}
                 }
             }

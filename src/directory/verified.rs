@@ -4,8 +4,8 @@
 //! takes effect at once.
 
 use chrono::{DateTime, Utc};
-use moka::sync::Cache;
 
+use super::{Bounded, bounded};
 use crate::domain::ids::{ClientId, ObjectId};
 
 /// What a verified management token says of its bearer.
@@ -17,11 +17,11 @@ pub struct VerifiedCaller {
 }
 
 /// A bounded memory of verified tokens.
-pub struct VerifiedTokens(Cache<[u8; 32], VerifiedCaller, ahash::RandomState>);
+pub struct VerifiedTokens(Bounded<[u8; 32], VerifiedCaller>);
 
 impl VerifiedTokens {
     pub fn new(capacity: u64) -> Self {
-        Self(Cache::builder().max_capacity(capacity).build_with_hasher(ahash::RandomState::new()))
+        Self(bounded(capacity))
     }
 
     /// The caller, if this very token was verified before and has not expired.
@@ -35,7 +35,7 @@ impl VerifiedTokens {
 
     /// Forgets every token, for when a signing key is lost.
     pub fn clear(&self) {
-        self.0.invalidate_all();
+        self.0.clear();
     }
 }
 
