@@ -45,6 +45,8 @@ pub struct Metrics {
     pub audit_records_dropped: IntCounter,
     pub audit_commit_duration: Histogram,
     pub audit_batch_records: Histogram,
+    pub audit_spool_bytes: IntGauge,
+    pub audit_spool_records: IntGauge,
     pub ready: IntGauge,
     pairs: ArcSwap<Pairs>,
 }
@@ -158,6 +160,16 @@ impl Metrics {
                 "Records in one group commit.",
                 &BATCH_BUCKETS,
             )?,
+            audit_spool_bytes: gauge(
+                r,
+                "sts_audit_spool_bytes",
+                "Size of the local spool; 0 when every record is in the database.",
+            )?,
+            audit_spool_records: gauge(
+                r,
+                "sts_audit_spool_records",
+                "Records that wait in the spool for the database.",
+            )?,
             ready: gauge(
                 r,
                 "sts_ready",
@@ -244,7 +256,9 @@ impl Metrics {
         for code in ["200", "304"] {
             self.jwks_requests.with_label_values(&[code]);
         }
-        self.audit_records.with_label_values(&["database"]);
+        for place in ["database", "spool"] {
+            self.audit_records.with_label_values(&[place]);
+        }
         // Refusals before a webservice is known, and management tokens, belong to no pair.
         self.introduce_pair("", "");
         self.introduce_pair(OTHER_PAIR.0, OTHER_PAIR.1);

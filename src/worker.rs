@@ -13,6 +13,19 @@ const TEND_EVERY_TICKS: u32 = 5;
 
 /// Runs until it is aborted.
 pub async fn run(core: Arc<Core>) {
+    // Side by side: a database that hangs in the one must not keep the other from its time.
+    tokio::join!(follow(&core), ship(&core));
+}
+
+/// Moves what the spool holds into the database.
+async fn ship(core: &Core) {
+    loop {
+        tokio::time::sleep(FOLLOW_EVERY).await;
+        core.recorder.ship().await;
+    }
+}
+
+async fn follow(core: &Core) {
     let mut tick: u32 = 0;
     loop {
         tokio::time::sleep(FOLLOW_EVERY).await;

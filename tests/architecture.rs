@@ -32,7 +32,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     // The core.
     ("signing", &["domain", "entropy", "storage", "strict_json"]),
     ("directory", &["domain", "storage", "clock"]),
-    ("audit", &["domain", "storage", "clock", "metrics"]),
+    ("audit", &["domain", "storage", "clock", "entropy", "metrics"]),
     ("federation", &["domain", "signing", "clock", "https_client"]),
     (
         "services",

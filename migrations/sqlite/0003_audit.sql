@@ -27,5 +27,9 @@ CREATE TABLE audit_records (
     address        TEXT,
     request_id     TEXT NOT NULL,
     trace_id       TEXT,
-    latency_micros INTEGER NOT NULL
+    latency_micros INTEGER NOT NULL,
+    -- Where the row stands in its writer's chain; verified by reading all rows, so no index.
+    chain          BLOB NOT NULL CHECK (length(chain) = 16),
+    link           INTEGER NOT NULL CHECK (link >= 0),
+    code           BLOB NOT NULL CHECK (length(code) = 32)
 ) STRICT;

@@ -1,20 +1,43 @@
-//! `wsts audit list`: who got what, when, and why not.
+//! `wsts audit`: who got what, when, and why not; whether the rows are still what was written.
 
+use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use chrono::{DateTime, Duration, SecondsFormat, Utc};
 use clap::{Subcommand, ValueEnum};
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
-use super::{ConfigArg, Outcome, with_core};
+use super::{ConfigArg, Failure, Outcome, with_core};
+use crate::audit::chain::ChainKey;
+use crate::audit::verify::Verifier;
 use crate::config::Config;
-use crate::domain::audit::{AuditEntry, AuditFilter, Event, Outcome as Decision};
+use crate::domain::audit::{
+    AuditCursor, AuditEntry, AuditFilter, AuditRecord, Chained, Event, Outcome as Decision,
+};
+use crate::services::Core;
 
 #[derive(Subcommand)]
 pub enum Command {
     /// List records, newest first
     List(ListArgs),
+    /// Check every record against its chain; exit 1 with the first one that was altered or is missing
+    Verify(ConfigArg),
+    /// Write records to standard output, oldest first, one JSON object a line
+    Export(ExportArgs),
+}
+
+#[derive(clap::Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// From then on: an RFC 3339 time, or an age such as 90s, 15m, 2h, 7d
+    #[arg(long)]
+    since: Option<String>,
+    /// Before then, in the same forms
+    #[arg(long)]
+    until: Option<String>,
 }
 
 #[derive(clap::Args)]
@@ -36,7 +59,7 @@ pub struct ListArgs {
     /// issued, refused, failed or done
     #[arg(long)]
     outcome: Option<String>,
-    /// webservice_token, management_token, api_call, change, key_reading, key_regeneration or signing_key
+    /// webservice_token, management_token, api_call, change, key_reading, key_regeneration, signing_key or chain_start
     #[arg(long)]
     event: Option<String>,
     /// Most records to list
@@ -54,7 +77,90 @@ enum Format {
 }
 
 pub fn run(command: Command) -> Outcome {
-    let Command::List(args) = command;
+    match command {
+        Command::List(args) => list(&args),
+        Command::Verify(args) => verify(&args),
+        Command::Export(args) => export(&args),
+    }
+}
+
+/// Records in one page of a reading of the whole audit.
+const PAGE: u32 = 4096;
+
+/// Hands over every record from a time on, oldest first, until told to stop.
+async fn read_all(
+    core: &Core,
+    since: DateTime<Utc>,
+    mut take: impl FnMut(Chained<AuditRecord>) -> Result<bool, Failure>,
+) -> Result<(), Failure> {
+    let mut cursor = AuditCursor::From(since);
+    loop {
+        let page = core.store.audit_after(cursor, PAGE).await?;
+        if page.is_empty() {
+            return Ok(());
+        }
+        for (behind, found) in page {
+            cursor = behind;
+            if !take(found)? {
+                return Ok(());
+            }
+        }
+    }
+}
+
+fn verify(args: &ConfigArg) -> Outcome {
+    let config = Config::load(&args.config)?;
+    super::demand_database(&config)?;
+    let key = ChainKey::derive(config.secrets.pepper()?.as_slice());
+    let (mut count, mut said) = (0_u64, Instant::now());
+    with_core(&config, async |core| {
+        let mut verifier = Verifier::new(key.clone());
+        read_all(core, DateTime::UNIX_EPOCH, |found| {
+            count += 1;
+            if said.elapsed() > SAY_EVERY {
+                said = Instant::now();
+                eprintln!("{count} records so far, up to {}", found.record.occurred_at);
+            }
+            verifier.read(found)?;
+            Ok(true)
+        })
+        .await?;
+        let read = verifier.finish()?;
+        println!("good: {} records in {} chains, none altered, none missing", read.records, read.chains);
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// How often a long reading says how far it is.
+const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+fn export(args: &ExportArgs) -> Outcome {
+    let config = Config::load(&args.config.config)?;
+    super::demand_database(&config)?;
+    with_core(&config, async |core| {
+        let now = core.clock.now();
+        let time = |text: &Option<String>| text.as_deref().map(|text| instant(text, now)).transpose();
+        let since = time(&args.since)?.unwrap_or(DateTime::UNIX_EPOCH);
+        let until = time(&args.until)?.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let mut out = BufWriter::new(std::io::stdout().lock());
+        read_all(core, since, |found| {
+            if (since..until).contains(&found.record.occurred_at) {
+                serde_json::to_writer(&mut out, &AuditEntry::from(&found))?;
+                out.write_all(b"\n")?;
+            }
+            // Records stand in the order of their times but for some milliseconds.
+            Ok(found.record.occurred_at < until.checked_add_signed(SLACK).unwrap_or(until))
+        })
+        .await?;
+        out.flush()?;
+        Ok(ExitCode::SUCCESS)
+    })
+}
+
+/// How far a record may stand behind its time.
+const SLACK: Duration = Duration::seconds(10);
+
+fn list(args: &ListArgs) -> Outcome {
     let config = Config::load(&args.config.config)?;
     super::demand_database(&config)?;
     with_core(&config, async |core| {
@@ -68,7 +174,8 @@ pub fn run(command: Command) -> Outcome {
             event: args.event.as_deref().map(parse_event).transpose()?,
             limit: args.limit,
         };
-        let entries = core.store.audit(&filter).await?;
+        let found = core.store.audit(&filter).await?;
+        let entries: Vec<AuditEntry> = found.iter().map(AuditEntry::from).collect();
         match args.format {
             Format::Table => print_table(&entries),
             Format::Json => {

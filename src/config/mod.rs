@@ -36,6 +36,8 @@ pub struct Config {
     #[serde(default)]
     pub directory: DirectorySection,
     #[serde(default)]
+    pub audit: AuditSection,
+    #[serde(default)]
     pub log: Log,
 }
 
@@ -128,6 +130,15 @@ pub struct DirectorySection {
 
 #[derive(Debug, Clone, Deserialize)]
 #[serde(deny_unknown_fields, default)]
+pub struct AuditSection {
+    /// Takes the records while the database can't; beside the SQLite file when absent. Each process needs its own.
+    pub spool_file: Option<PathBuf>,
+    /// The spool grows no larger; once it is full, no token is issued.
+    pub spool_max_bytes: u64,
+}
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
 pub struct Log {
     pub format: LogFormat,
     /// As `tracing` reads it, such as `info` or `workspace_sts=debug`.
@@ -187,6 +198,13 @@ impl Default for DirectorySection {
     }
 }
 
+impl Default for AuditSection {
+    fn default() -> Self {
+        // About a million and a half records.
+        Self { spool_file: None, spool_max_bytes: 1 << 30 }
+    }
+}
+
 impl Default for Log {
     fn default() -> Self {
         Self { format: LogFormat::Auto, level: "info".to_owned() }
@@ -217,6 +235,8 @@ pub type Key = Zeroizing<[u8; KEY_BYTES]>;
 const MAX_DRAIN_SECONDS: u64 = 3600;
 /// A clock that is off by more is broken.
 const MAX_LEEWAY_SECONDS: u32 = 600;
+/// One full batch of records fits.
+const MIN_SPOOL_BYTES: u64 = 1 << 20;
 
 impl Config {
     /// Reads a file and the environment over it, and checks every section.
@@ -275,6 +295,9 @@ impl Config {
                 return fail(format!("{name} must be at least 1"));
             }
         }
+        if self.audit.spool_max_bytes < MIN_SPOOL_BYTES {
+            return fail(format!("audit.spool_max_bytes must be at least {MIN_SPOOL_BYTES}"));
+        }
         for (place, issuer) in self.federation.issuers.iter().enumerate() {
             if let Err(error) = issuer.check() {
                 return fail(format!("federation.issuers[{place}]: {error}"));
@@ -288,6 +311,11 @@ impl Config {
             }
         }
         self.key_policy().check().map_err(|error| ConfigError(error.to_string()))
+    }
+
+    pub fn spool_file(&self) -> PathBuf {
+        let beside = || self.storage.sqlite_file.with_extension("spool");
+        self.audit.spool_file.clone().unwrap_or_else(beside)
     }
 
     pub fn key_policy(&self) -> KeyPolicy {

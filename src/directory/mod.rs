@@ -170,8 +170,7 @@ impl Directory {
     /// # Errors
     /// [`StorageError::Unavailable`]: too old. The worker goes on asking, so this ends by itself.
     pub fn confirm(&self) -> Result<()> {
-        let confirmed = Duration::from_millis(self.confirmed.load(Ordering::SeqCst));
-        let age = self.opened.elapsed().saturating_sub(confirmed);
+        let age = self.age();
         if age <= self.grace {
             return Ok(());
         }
@@ -180,6 +179,17 @@ impl Directory {
             age.as_secs(),
             self.grace.as_secs()
         )))
+    }
+
+    /// Whether the database could not be asked for a while.
+    pub fn is_behind(&self) -> bool {
+        self.age() > SHORTEST_GRACE
+    }
+
+    /// How long ago everything here was last known to hold.
+    fn age(&self) -> Duration {
+        let confirmed = Duration::from_millis(self.confirmed.load(Ordering::SeqCst));
+        self.opened.elapsed().saturating_sub(confirmed)
     }
 
     /// Follows what other processes changed, and returns it.

@@ -80,6 +80,10 @@ uuid_id!(
     /// An audit record; version 7, so that ids sort by time.
     AuditRecordId
 );
+uuid_id!(
+    /// What one writer of audit records writes in one go.
+    ChainId
+);
 
 #[cfg(test)]
 mod tests {

@@ -27,9 +27,13 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().body("live\n")
 }
 
-/// Whether requests should come here: a signing key is active, its JWKS is fresh, and no drain has begun.
+/// Whether requests should come here: a signing key is active, its JWKS is fresh, and no drain has begun. Without its
+/// database the service goes on with what it knows: ready, and says that it is degraded.
 async fn ready(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     match why_not_ready(&core, &draining) {
+        None if core.recorder.is_diverted() || core.directory.is_behind() => {
+            HttpResponse::Ok().body("ready, degraded: the database is away\n")
+        }
         None => HttpResponse::Ok().body("ready\n"),
         Some(why) => HttpResponse::ServiceUnavailable().body(format!("not ready: {why}\n")),
     }

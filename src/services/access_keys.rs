@@ -204,7 +204,7 @@ impl Core {
             occurred_at: now,
             event,
             outcome,
-            reason,
+            reason: reason.map(Into::into),
             actor: actor_of(caller),
             resource: Some(id.text().into()),
             token: None,

@@ -81,7 +81,7 @@ impl Core {
             occurred_at: now,
             event: Event::ApiCall,
             outcome: Outcome::Refused,
-            reason: Some(reason(refusal)),
+            reason: Some(reason(refusal).into()),
             actor,
             resource: scope.map(Arc::from),
             token: None,

@@ -65,9 +65,10 @@ impl Core {
                 }
             })
             .collect();
-        let changes = self.store.commit(mutations, &records).await?;
+        let first = records.first().map_or(AuditRecordId::from_uuid(Uuid::nil()), |record| record.id);
+        let changes = self.recorder.commit(mutations, records).await?;
         self.directory.forget(&changes).await?;
-        Ok(records.first().map_or_else(|| AuditRecordId::from_uuid(Uuid::nil()), |record| record.id))
+        Ok(first)
     }
 
     /// Deletes a workspace. With webservices in it this is refused unless `with_webservices` asks for it.

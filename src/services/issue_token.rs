@@ -154,7 +154,7 @@ impl Core {
             occurred_at: now,
             event,
             outcome,
-            reason,
+            reason: reason.map(Into::into),
             actor: actor(trail.caller.as_ref(), &request.credentials),
             resource,
             token: trail.token.clone(),
@@ -200,7 +200,7 @@ pub(super) fn actor_of(caller: &Authenticated) -> Actor {
         client_id: Some(principal.client_id),
         tenant_id: Some(principal.tenant_id),
         credential_id: caller.credential_id,
-        method: Some(caller.method),
+        method: Some(caller.method.into()),
     }
 }
 
@@ -211,17 +211,17 @@ pub(super) fn actor(caller: Option<&Authenticated>, credentials: &Credentials<'_
         (None, Credentials::ClientSecret { tenant, client_id, .. }) => Actor {
             client_id: ClientId::parse(client_id).ok(),
             tenant_id: *tenant,
-            method: Some(credentials.method()),
+            method: Some(credentials.method().into()),
             ..Actor::default()
         },
         (None, Credentials::ClientAssertion(shown)) => Actor {
             client_id: shown.claimed_client(),
             tenant_id: shown.tenant,
-            method: Some(credentials.method()),
+            method: Some(credentials.method().into()),
             ..Actor::default()
         },
         (None, Credentials::ManagementToken(_)) => {
-            Actor { method: Some(credentials.method()), ..Actor::default() }
+            Actor { method: Some(credentials.method().into()), ..Actor::default() }
         }
     }
 }

@@ -148,7 +148,7 @@ impl Core {
     /// What the audit keeps of a request.
     pub fn request_facts(&self, context: &RequestContext) -> RequestFacts {
         RequestFacts {
-            endpoint: context.endpoint.as_str(),
+            endpoint: context.endpoint.as_str().into(),
             region: self.settings.policy.region.shared(),
             address: context.address,
             request_id: context.request_id.clone(),

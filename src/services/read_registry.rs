@@ -4,7 +4,7 @@ use std::sync::Arc;
 
 use super::authenticate::Authenticated;
 use super::{Core, Refusal};
-use crate::domain::audit::{AuditEntry, Event, Outcome};
+use crate::domain::audit::{AuditRecord, Chained, Event, Outcome};
 use crate::domain::ids::{AuditRecordId, ObjectId, RoleAssignmentId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -72,14 +72,12 @@ impl Core {
     }
 
     /// The record of a change at this scope or below it.
-    pub async fn operation(&self, scope: &Scope, id: AuditRecordId) -> Result<Option<AuditEntry>, Refusal> {
-        let found = self.store.audit_record(id).await?.filter(|found| {
-            let resource = found.resource.as_deref().unwrap_or_default().to_ascii_lowercase();
-            found.event == Event::Change.as_str()
-                && found.outcome == Outcome::Done.as_str()
-                && scope.contains_key(&resource)
+    pub async fn operation(&self, scope: &Scope, id: AuditRecordId) -> Result<Option<AuditRecord>, Refusal> {
+        let found = self.store.audit_record(id).await?.filter(|Chained { record, .. }| {
+            let resource = record.resource.as_deref().unwrap_or_default().to_ascii_lowercase();
+            record.event == Event::Change && record.outcome == Outcome::Done && scope.contains_key(&resource)
         });
-        Ok(found)
+        Ok(found.map(|found| found.record))
     }
 
     pub async fn assignment(&self, id: RoleAssignmentId) -> Result<Option<RoleAssignment>, Refusal> {

@@ -95,7 +95,7 @@ impl Core {
                 }
                 Step::Destroy { kid, reason } => {
                     let record = self.key_record(kid, now, reason);
-                    self.store.commit(&[Mutation::DestroySigningKey(kid.clone())], &[record]).await?;
+                    self.recorder.commit(&[Mutation::DestroySigningKey(kid.clone())], vec![record]).await?;
                 }
             }
         }
@@ -130,7 +130,7 @@ impl Core {
     ) -> Result<SigningKey, RotationError> {
         let key = row.key.clone();
         let record = self.key_record(&key.kid, now, reason);
-        self.store.commit(&[Mutation::CreateSigningKey(Box::new(row))], &[record]).await?;
+        self.recorder.commit(&[Mutation::CreateSigningKey(Box::new(row))], vec![record]).await?;
         tracing::info!(key.kid, key.generation, key.sign_from = %key.life.sign_from, reason, "signing key created");
         Ok(key)
     }
@@ -142,7 +142,7 @@ impl Core {
             occurred_at: now,
             event: Event::SigningKey,
             outcome: Outcome::Done,
-            reason: Some(reason),
+            reason: Some(reason.into()),
             actor: Actor::default(),
             resource: Some(kid.into()),
             token: None,

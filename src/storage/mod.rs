@@ -10,13 +10,11 @@ pub mod error;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;
 
-use std::sync::Arc;
-
 use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::access_key::AccessKey;
-use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
 use crate::domain::ids::{
     AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
@@ -195,7 +193,7 @@ pub trait Store: Send + Sync {
     async fn snapshot(&self) -> Result<RegistrySnapshot>;
 
     /// Writes all of it or nothing, logs the changes, and returns them.
-    async fn commit(&self, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>>;
+    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&AuditRecord>]) -> Result<Vec<Change>>;
     /// Sequence number of the newest change, 0 before the first.
     async fn last_change(&self) -> Result<i64>;
     /// Changes after a sequence number, with the newest number.
@@ -212,9 +210,17 @@ pub trait Store: Send + Sync {
 
     // The audit.
     /// Durable when it returns. A record that is there already is left as it is.
-    async fn append_audit(&self, records: &[Arc<AuditRecord>]) -> Result<()>;
-    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<AuditEntry>>;
-    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>>;
+    async fn append_audit(&self, records: &[Chained<&AuditRecord>]) -> Result<()>;
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>>;
+    /// Newest first.
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>>;
+    /// The whole audit in the order of the records' times, a page at a time: at most `limit` records behind the cursor,
+    /// each with the cursor that stands behind it.
+    async fn audit_after(
+        &self,
+        cursor: AuditCursor,
+        limit: u32,
+    ) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>>;
     /// Regions of registered workspaces and clusters, for metric labels.
     async fn regions(&self) -> Result<Vec<(Region, Region)>>;
 }

@@ -381,7 +381,8 @@ impl TestApp {
         let core = Arc::clone(&self.core);
         self.block_on(async move {
             let filter = AuditFilter { limit: 100_000, ..AuditFilter::default() };
-            core.store.audit(&filter).await.unwrap()
+            let found = core.store.audit(&filter).await.unwrap();
+            found.iter().map(AuditEntry::from).collect()
         })
     }
 

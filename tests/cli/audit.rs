@@ -1,4 +1,7 @@
-//! `wsts audit list`: filters, and the two forms of the answer.
+//! `wsts audit`: filters and the two forms of a list, and a check that finds what was altered.
+
+use sqlx::sqlite::SqliteConnection;
+use sqlx::{AssertSqlSafe, Connection as _};
 
 use crate::helpers::*;
 
@@ -54,4 +57,46 @@ fn a_filter_that_can_not_be_is_refused_by_name() {
         let ended = place.over_demo(&[&["audit", "list"], &args[..]].concat()).expect(1);
         assert!(ended.err.contains(word), "{}", ended.err);
     }
+}
+
+fn alter(place: &Place, sql: &str) {
+    let file = format!("sqlite://{}", place.path("wsts-data/wsts.db").display());
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(async {
+        let mut connection = SqliteConnection::connect(&file).await.unwrap();
+        let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await.unwrap();
+        assert_eq!(done.rows_affected(), 1);
+        connection.close().await.unwrap();
+    });
+}
+
+#[test]
+fn a_check_names_what_was_altered_or_can_not_be_read() {
+    let place = Place::with_demo();
+    let good = place.over_demo(&["audit", "verify"]).expect(0).out;
+    assert!(good.starts_with("good: ") && good.lines().count() == 1, "{good}");
+    let rows = json(&place, &["--outcome", "issued"]);
+    let id = rows[0]["id"].as_str().unwrap();
+    let here = format!("WHERE id = x'{}'", id.replace('-', ""));
+    alter(&place, &format!("UPDATE audit_records SET outcome = 'refused' {here}"));
+    let found = place.over_demo(&["audit", "verify"]).expect(1).err;
+    assert!(found.contains(id) && found.contains("altered") && found.lines().count() == 1, "{found}");
+    alter(&place, &format!("UPDATE audit_records SET outcome = 'granted' {here}"));
+    let found = place.over_demo(&["audit", "verify"]).expect(1).err;
+    assert!(found.contains(id) && found.lines().count() == 1, "{found}");
+}
+
+#[test]
+fn an_export_holds_every_record_oldest_first() {
+    let place = Place::with_demo();
+    let mut listed = json(&place, &[]);
+    listed.reverse();
+    let export = |args: &[&str]| {
+        let all = place.over_demo(&[&["audit", "export"], args].concat()).expect(0).out;
+        all.lines().map(|line| serde_json::from_str(line).unwrap()).collect::<Vec<serde_json::Value>>()
+    };
+    assert_eq!(export(&[]), listed);
+    let half = listed[listed.len() / 2]["occurred_at"].as_str().unwrap();
+    let (before, from) = (export(&["--until", half]), export(&["--since", half]));
+    assert!(!before.is_empty() && !from.is_empty());
+    assert_eq!([before, from].concat(), listed);
 }

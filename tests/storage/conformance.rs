@@ -104,6 +104,7 @@ macro_rules! conformance {
                     the_newest_come_first_up_to_the_limit
                     a_thousand_records_are_one_batch
                     records_of_one_instant_are_all_kept
+                    the_whole_audit_is_read_in_pages_oldest_first
                     an_empty_batch_is_well
                 }
                 concurrency {

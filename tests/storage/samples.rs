@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
-use workspace_sts::domain::audit::{Actor, AuditRecord, Event, Outcome, RequestFacts, TokenFacts};
+use workspace_sts::domain::audit::{
+    Actor, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RequestFacts, TokenFacts,
+};
 use workspace_sts::domain::client_secret::SecretDigest;
 use workspace_sts::domain::ids::{
-    AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
+    AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
 use workspace_sts::domain::lifetime::TokenLifetime;
 use workspace_sts::domain::principal::{
@@ -205,13 +207,13 @@ pub fn record(n: i64) -> AuditRecord {
         occurred_at: at(n),
         event: Event::WebserviceToken,
         outcome: Outcome::Issued,
-        reason: Some("because"),
+        reason: Some("because".into()),
         actor: Actor {
             object_id: Some(object_id(low)),
             client_id: Some(client_id(low)),
             tenant_id: Some(tenant_id(1)),
             credential_id: Some(CredentialId::from_uuid(Uuid::from_u128(0x5000 + low))),
-            method: Some("client_secret"),
+            method: Some("client_secret".into()),
         },
         resource: Some(webservice_id(&workspace_id("rg-a", "ws-1"), "churn").text().into()),
         token: Some(TokenFacts {
@@ -221,7 +223,7 @@ pub fn record(n: i64) -> AuditRecord {
         }),
         detail: Some(format!("detail {n}")),
         request: RequestFacts {
-            endpoint: "v2",
+            endpoint: "v2".into(),
             region: "westeurope".into(),
             address: Some([192, 0, 2, 1].into()),
             request_id: format!("request {n}").into(),
@@ -231,9 +233,24 @@ pub fn record(n: i64) -> AuditRecord {
     }
 }
 
+/// The record with a link of its own; no chain that would hold.
+pub fn chained(record: &AuditRecord) -> Chained<&AuditRecord> {
+    let id = record.id.uuid();
+    let number = i64::try_from(id.as_u128() >> 66).expect("62 bits");
+    let mut code = [0xc0; 32];
+    code[..16].copy_from_slice(id.as_bytes());
+    let chain = ChainId::from_uuid(Uuid::from_u128(!id.as_u128()));
+    Chained { record, link: Link { chain, number, code: LinkCode(code) } }
+}
+
+/// The same as it is read back.
+pub fn read_back(record: &AuditRecord) -> Chained<AuditRecord> {
+    Chained { record: record.clone(), link: chained(record).link }
+}
+
 /// Appends as the recorder does.
 pub async fn append(store: &Arc<dyn Store>, records: &[AuditRecord]) {
-    let records: Vec<_> = records.iter().cloned().map(Arc::new).collect();
+    let records: Vec<_> = records.iter().map(chained).collect();
     store.append_audit(&records).await.unwrap();
 }
 

@@ -186,7 +186,7 @@ impl Core {
             shown.push(ShownSecret { client_id, plain: made.plain, expires_at });
         }
         if !mutations.is_empty() {
-            let actor = Actor { method: Some("command_line"), ..Actor::default() };
+            let actor = Actor { method: Some("command_line".into()), ..Actor::default() };
             self.change_as(&actor, &mutations, context).await?;
         }
         Ok(shown)

@@ -1,6 +1,6 @@
 //! Audit rows. A batch is one statement, so its commit is one round trip to the database's thread.
 
-use std::borrow::Borrow;
+use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -8,18 +8,20 @@ use chrono::{DateTime, Duration, Utc};
 use sqlx::query::QueryScalar;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Encode, FromRow, QueryBuilder, Sqlite, Type};
-use uuid::Uuid;
 
-use super::codec::{Columns as _, micros, unavailable};
-use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
-use crate::domain::ids::AuditRecordId;
+use super::codec::{Columns as _, corrupt, micros, unavailable};
+use crate::domain::audit::{
+    Actor, AuditCursor, AuditFilter, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RequestFacts,
+    TokenFacts,
+};
+use crate::domain::ids::{AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, TenantId};
 use crate::domain::resource::WebserviceId;
 use crate::storage::{Result, StorageError};
 
 /// Rows in the largest statement. SQLite takes 32,766 parameters; beyond this size nothing is gained.
 pub const ROWS_PER_STATEMENT: usize = 64;
 
-const COLUMNS: [&str; 22] = [
+const COLUMNS: [&str; 25] = [
     "position",
     "id",
     "occurred_at",
@@ -42,9 +44,15 @@ const COLUMNS: [&str; 22] = [
     "request_id",
     "trace_id",
     "latency_micros",
+    "chain",
+    "link",
+    "code",
 ];
 
-pub async fn append(connection: &mut SqliteConnection, records: &[Arc<AuditRecord>]) -> Result<()> {
+/// A record on its way in.
+type Given<'r> = Chained<&'r AuditRecord>;
+
+pub async fn append(connection: &mut SqliteConnection, records: &[Given<'_>]) -> Result<()> {
     if records.len() <= ROWS_PER_STATEMENT {
         // One statement is a transaction by itself.
         return insert(connection, records).await;
@@ -55,15 +63,14 @@ pub async fn append(connection: &mut SqliteConnection, records: &[Arc<AuditRecor
 }
 
 /// Inserts within the caller's transaction, if there is one. A record that is there already is left as it is.
-pub async fn insert(connection: &mut SqliteConnection, records: &[impl Borrow<AuditRecord>]) -> Result<()> {
-    let mut placed: Vec<_> =
-        records.iter().map(|record| (position(record.borrow().id), record.borrow())).collect();
+pub async fn insert(connection: &mut SqliteConnection, records: &[Given<'_>]) -> Result<()> {
+    let mut placed: Vec<_> = records.iter().map(|given| (position(given.record.id), *given)).collect();
     // Records of two workers arrive a little out of order; only what lies behind the last row is cheap to append.
     placed.sort_unstable_by_key(|(position, _)| *position);
     for chunk in placed.chunks(ROWS_PER_STATEMENT) {
         if insert_rows(connection, chunk).await? < chunk.len() as u64 {
-            for (position, record) in chunk {
-                insert_beside(connection, *position, record).await?;
+            for (position, given) in chunk {
+                insert_beside(connection, *position, *given).await?;
             }
         }
     }
@@ -88,10 +95,10 @@ fn first_position(at: DateTime<Utc>) -> i64 {
 }
 
 /// Inserts what finds its position free; how many did.
-async fn insert_rows(connection: &mut SqliteConnection, rows: &[(i64, &AuditRecord)]) -> Result<u64> {
+async fn insert_rows(connection: &mut SqliteConnection, rows: &[(i64, Given<'_>)]) -> Result<u64> {
     let mut writer = RowWriter::new(rows.len());
-    for (position, record) in rows {
-        writer.write(*position, record)?;
+    for (position, given) in rows {
+        writer.write(*position, given)?;
     }
     let query = sqlx::query_with(AssertSqlSafe(statement(rows.len())), writer.arguments);
     Ok(query.execute(connection).await.map_err(unavailable)?.rows_affected())
@@ -99,16 +106,16 @@ async fn insert_rows(connection: &mut SqliteConnection, rows: &[(i64, &AuditReco
 
 /// Inserts a record whose position may be taken: by itself, delivered before, or by another one of the same quarter of
 /// a microsecond, beside which it then goes. Nothing is ever taken out from between, so whoever looks again finds it.
-async fn insert_beside(connection: &mut SqliteConnection, wanted: i64, record: &AuditRecord) -> Result<()> {
+async fn insert_beside(connection: &mut SqliteConnection, wanted: i64, given: Given<'_>) -> Result<()> {
     const FREE: &str = "WITH RECURSIVE taken (place) AS (SELECT ? UNION ALL SELECT place + 1 FROM taken WHERE EXISTS \
                         (SELECT 1 FROM audit_records WHERE position = place)) SELECT max(place) FROM taken";
     const IS_THERE: &str =
         "SELECT EXISTS (SELECT 1 FROM audit_records WHERE position >= ? AND position < ? AND id = ?)";
     loop {
         let free: i64 = scalar(connection, sqlx::query_scalar(FREE).bind(wanted)).await?;
-        let look = sqlx::query_scalar(IS_THERE).bind(wanted).bind(free).bind(record.id.uuid());
+        let look = sqlx::query_scalar(IS_THERE).bind(wanted).bind(free).bind(given.record.id.uuid());
         // Another process may take the free place between the look and the insert.
-        if scalar(connection, look).await? || insert_rows(connection, &[(free, record)]).await? == 1 {
+        if scalar(connection, look).await? || insert_rows(connection, &[(free, given)]).await? == 1 {
             return Ok(());
         }
     }
@@ -167,30 +174,33 @@ impl RowWriter {
     }
 
     /// In the order of [`COLUMNS`].
-    fn write(&mut self, position: i64, record: &AuditRecord) -> Result<()> {
+    fn write(&mut self, position: i64, Chained { record, link }: &Given<'_>) -> Result<()> {
         let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
         self.value(position)?;
         self.value(record.id.uuid())?;
         self.value(micros(record.occurred_at))?;
         self.word(Some(record.event.as_str()))?;
         self.word(Some(record.outcome.as_str()))?;
-        self.word(record.reason)?;
+        self.word(record.reason.as_deref())?;
         self.value(actor.object_id.map(|id| id.uuid()))?;
         self.value(actor.client_id.map(|id| id.uuid()))?;
         self.value(actor.tenant_id.map(|id| id.uuid()))?;
         self.value(actor.credential_id.map(|id| id.uuid()))?;
-        self.word(actor.method)?;
+        self.word(actor.method.as_deref())?;
         self.value(record.resource.clone())?;
         self.value(token.map(|token| Arc::clone(&token.token_id)))?;
         self.word(token.map(|token| token.kid.as_str()))?;
         self.value(token.map(|token| micros(token.expires_at)))?;
         self.value(record.detail.as_deref())?;
-        self.word(Some(request.endpoint))?;
+        self.word(Some(&request.endpoint))?;
         self.value(Arc::clone(&request.region))?;
         self.address(request.address)?;
         self.value(Arc::clone(&request.request_id))?;
         self.value(request.trace_id.as_deref())?;
-        self.value(record.latency_micros)
+        self.value(record.latency_micros)?;
+        self.value(link.chain.uuid())?;
+        self.value(link.number)?;
+        self.value(link.code.0.to_vec())
     }
 
     fn address(&mut self, address: Option<IpAddr>) -> Result<()> {
@@ -223,7 +233,7 @@ impl RowWriter {
     }
 }
 
-pub async fn by_id(pool: &SqlitePool, id: AuditRecordId) -> Result<Option<AuditEntry>> {
+pub async fn by_id(pool: &SqlitePool, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>> {
     let first = position(id);
     let row = sqlx::query("SELECT * FROM audit_records WHERE position BETWEEN ? AND ? AND id = ?")
         .bind(first)
@@ -232,10 +242,10 @@ pub async fn by_id(pool: &SqlitePool, id: AuditRecordId) -> Result<Option<AuditE
         .fetch_optional(pool)
         .await
         .map_err(unavailable)?;
-    row.as_ref().map(entry_from).transpose()
+    row.as_ref().map(chained).transpose()
 }
 
-pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
     let mut query = QueryBuilder::<Sqlite>::new("SELECT * FROM audit_records WHERE 1 = 1");
     // Positions bound the time to the millisecond; the exact bound is checked on the column.
     if let Some(since) = filter.since {
@@ -273,32 +283,76 @@ pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<AuditEn
     }
     query.push(" ORDER BY position DESC LIMIT ").push_bind(filter.limit);
     let rows = query.build().fetch_all(pool).await.map_err(unavailable)?;
-    rows.iter().map(entry_from).collect()
+    rows.iter().map(chained).collect()
 }
 
-fn entry_from(row: &SqliteRow) -> Result<AuditEntry> {
-    let id = |column: &str| Ok(row.id_opt(column)?.map(|id: Uuid| id.to_string()));
-    Ok(AuditEntry {
-        id: row.id("id")?.to_string(),
+/// Rows behind the cursor, whose place is a position.
+pub async fn after(
+    pool: &SqlitePool,
+    cursor: AuditCursor,
+    limit: u32,
+) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>> {
+    let first = match cursor {
+        AuditCursor::From(time) => first_position(time),
+        AuditCursor::Behind { place, .. } => place.saturating_add(1),
+    };
+    let rows = sqlx::query("SELECT * FROM audit_records WHERE position >= ? ORDER BY position LIMIT ?")
+        .bind(first)
+        .bind(limit)
+        .fetch_all(pool)
+        .await
+        .map_err(unavailable)?;
+    let placed = |row| {
+        let found = chained(row)?;
+        Ok((AuditCursor::Behind { place: row.int("position")?, id: found.record.id }, found))
+    };
+    rows.iter().map(placed).collect()
+}
+
+fn chained(row: &SqliteRow) -> Result<Chained<AuditRecord>> {
+    let id = row.id("id")?;
+    let read = || {
+        let chain = ChainId::from_uuid(row.id("chain")?);
+        let link = Link { chain, number: row.int("link")?, code: LinkCode(row.bytes("code")?) };
+        Ok(Chained { record: record(row)?, link })
+    };
+    // Among a million rows only its id helps to find the one.
+    read().map_err(|error: StorageError| match error {
+        StorageError::Corrupt(what) => StorageError::Corrupt(format!("audit record {id}: {what}")),
+        other => other,
+    })
+}
+
+fn record(row: &SqliteRow) -> Result<AuditRecord> {
+    let token = row.text_opt("token_id")?.map(|token_id| {
+        let expires_at = row.time("expires_at")?;
+        Ok(TokenFacts { token_id: token_id.into(), kid: row.text("kid")?, expires_at })
+    });
+    let address = |text: String| text.parse().map_err(|error| corrupt("address", error));
+    let word = |column| Ok(row.text_opt(column)?.map(Cow::Owned));
+    Ok(AuditRecord {
+        id: AuditRecordId::from_uuid(row.id("id")?),
         occurred_at: row.time("occurred_at")?,
-        event: row.text("event")?,
-        outcome: row.text("outcome")?,
-        reason: row.text_opt("reason")?,
-        object_id: id("object_id")?,
-        client_id: id("client_id")?,
-        tenant_id: id("tenant_id")?,
-        credential_id: id("credential_id")?,
-        method: row.text_opt("method")?,
-        resource: row.text_opt("resource")?,
-        token_id: row.text_opt("token_id")?,
-        kid: row.text_opt("kid")?,
-        expires_at: row.time_opt("expires_at")?,
+        event: row.parsed("event", |text| Event::parse(text).ok_or("unknown"))?,
+        outcome: row.parsed("outcome", |text| Outcome::parse(text).ok_or("unknown"))?,
+        reason: word("reason")?,
+        actor: Actor {
+            object_id: row.id_opt("object_id")?.map(ObjectId::from_uuid),
+            client_id: row.id_opt("client_id")?.map(ClientId::from_uuid),
+            tenant_id: row.id_opt("tenant_id")?.map(TenantId::from_uuid),
+            credential_id: row.id_opt("credential_id")?.map(CredentialId::from_uuid),
+            method: word("method")?,
+        },
+        resource: row.text_opt("resource")?.map(Arc::from),
+        token: token.transpose()?,
         detail: row.text_opt("detail")?,
-        endpoint: row.text("endpoint")?,
-        region: row.text("region")?,
-        address: row.text_opt("address")?,
-        request_id: row.text("request_id")?,
-        trace_id: row.text_opt("trace_id")?,
+        request: RequestFacts {
+            endpoint: row.text("endpoint")?.into(),
+            region: row.text("region")?.into(),
+            address: row.text_opt("address")?.map(address).transpose()?,
+            request_id: row.text("request_id")?.into(),
+            trace_id: row.text_opt("trace_id")?,
+        },
         latency_micros: row.int("latency_micros")?,
     })
 }

@@ -12,7 +12,6 @@ mod write_signing_keys;
 mod writer;
 
 use std::path::Path;
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -28,7 +27,7 @@ use super::{
     Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
     StoredSigningKey, WebserviceFacts,
 };
-use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
 use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
@@ -184,7 +183,7 @@ impl Store for SqliteStore {
         registry::snapshot(&self.readers).await
     }
 
-    async fn commit(&self, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>> {
+    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&AuditRecord>]) -> Result<Vec<Change>> {
         let mut turn = self.writer.turn().await?;
         let outcome = mutations::commit(&mut turn.connection, mutations, records).await;
         turn.end(outcome)
@@ -214,18 +213,26 @@ impl Store for SqliteStore {
         self.writer.close().await;
     }
 
-    async fn append_audit(&self, records: &[Arc<AuditRecord>]) -> Result<()> {
+    async fn append_audit(&self, records: &[Chained<&AuditRecord>]) -> Result<()> {
         let mut turn = self.writer.turn().await?;
         let outcome = audit::append(&mut turn.connection, records).await;
         turn.end(outcome)
     }
 
-    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<AuditEntry>> {
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>> {
         audit::by_id(&self.readers, id).await
     }
 
-    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
         audit::list(&self.readers, filter).await
+    }
+
+    async fn audit_after(
+        &self,
+        cursor: AuditCursor,
+        limit: u32,
+    ) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>> {
+        audit::after(&self.readers, cursor, limit).await
     }
 
     async fn regions(&self) -> Result<Vec<(Region, Region)>> {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::Duration;
 use uuid::Uuid;
 use workspace_sts::domain::audit::{
-    Actor, AuditEntry, AuditFilter, AuditRecord, Event, Outcome, RequestFacts,
+    Actor, AuditCursor, AuditFilter, AuditRecord, Chained, Event, Outcome, RequestFacts,
 };
 use workspace_sts::domain::ids::AuditRecordId;
 use workspace_sts::entropy::time_ordered_uuid;
@@ -16,34 +16,6 @@ use crate::samples::*;
 /// No numbers at all; a bare `[]` has no type.
 const NONE: [i64; 0] = [];
 
-/// What a record looks like when it is read back.
-fn entry(record: &AuditRecord) -> AuditEntry {
-    let (actor, request, token) = (&record.actor, &record.request, record.token.as_ref());
-    AuditEntry {
-        id: record.id.to_string(),
-        occurred_at: record.occurred_at,
-        event: record.event.as_str().to_owned(),
-        outcome: record.outcome.as_str().to_owned(),
-        reason: record.reason.map(str::to_owned),
-        object_id: actor.object_id.map(|id| id.to_string()),
-        client_id: actor.client_id.map(|id| id.to_string()),
-        tenant_id: actor.tenant_id.map(|id| id.to_string()),
-        credential_id: actor.credential_id.map(|id| id.to_string()),
-        method: actor.method.map(str::to_owned),
-        resource: record.resource.as_deref().map(str::to_owned),
-        token_id: token.map(|token| token.token_id.to_string()),
-        kid: token.map(|token| token.kid.clone()),
-        expires_at: token.map(|token| token.expires_at),
-        detail: record.detail.clone(),
-        endpoint: request.endpoint.to_owned(),
-        region: request.region.to_string(),
-        address: request.address.map(|address| address.to_string()),
-        request_id: request.request_id.to_string(),
-        trace_id: request.trace_id.clone(),
-        latency_micros: record.latency_micros,
-    }
-}
-
 fn all() -> AuditFilter {
     AuditFilter { limit: 10_000, ..AuditFilter::default() }
 }
@@ -51,7 +23,7 @@ fn all() -> AuditFilter {
 /// Numbers of the records that a filter finds, as they come.
 async fn found(store: &Arc<dyn Store>, filter: AuditFilter) -> Vec<i64> {
     let entries = store.audit(&filter).await.unwrap();
-    let number = |entry: &AuditEntry| (entry.occurred_at - at(0)).num_seconds();
+    let number = |found: &Chained<AuditRecord>| (found.record.occurred_at - at(0)).num_seconds();
     entries.iter().map(number).collect()
 }
 
@@ -69,7 +41,7 @@ pub async fn a_record_is_read_back_with_every_field_and_with_none(store: Arc<dyn
     };
     append(&store, &[bare.clone(), full.clone()]).await;
     let read = store.audit(&all()).await.unwrap();
-    assert_eq!(read, [entry(&full), entry(&bare)]);
+    assert_eq!(read, [read_back(&full), read_back(&bare)]);
 }
 
 pub async fn an_append_is_idempotent_by_id(store: Arc<dyn Store>) {
@@ -78,14 +50,14 @@ pub async fn an_append_is_idempotent_by_id(store: Arc<dyn Store>) {
     // Delivered again with others, altered, and twice in one batch.
     append(&store, &[altered, record(2), record(2)]).await;
     append(&store, &[record(1)]).await;
-    store.commit(&[], &[record(2)]).await.unwrap();
+    store.commit(&[], &[chained(&record(2))]).await.unwrap();
     let read = store.audit(&all()).await.unwrap();
-    assert_eq!(read, [entry(&record(2)), entry(&record(1))]);
+    assert_eq!(read, [read_back(&record(2)), read_back(&record(1))]);
 }
 
 pub async fn a_commit_writes_its_records(store: Arc<dyn Store>) {
     let mutation = [Mutation::PutTenant(tenant(1))];
-    store.commit(&mutation, &[record(1), record(2)]).await.unwrap();
+    store.commit(&mutation, &[chained(&record(1)), chained(&record(2))]).await.unwrap();
     assert_eq!(found(&store, all()).await, [2, 1]);
 }
 
@@ -103,7 +75,7 @@ pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
     let between = |since, until| AuditFilter { since, until, ..all() };
     assert_eq!(found(&store, between(Some(at(3)), None)).await, [5, 4, 3]);
     let before = store.audit(&between(None, Some(at(3)))).await.unwrap();
-    let expected = [entry(&twin), entry(&record(2)), entry(&record(1))];
+    let expected = [read_back(&twin), read_back(&record(2)), read_back(&record(1))];
     assert_eq!(before, expected, "the bound itself is left out");
     assert_eq!(found(&store, between(Some(at(2)), Some(at(3)))).await.len(), 2);
     assert_eq!(found(&store, between(Some(at(3)), Some(at(3)))).await, NONE);
@@ -161,7 +133,7 @@ pub async fn filters_by_outcome_and_event_narrow_together(store: Arc<dyn Store>)
     let both = AuditFilter { event: Some(Event::Change), outcome: Some(Outcome::Refused), ..all() };
     let read = store.audit(&both).await.unwrap();
     assert_eq!(read.len(), 1);
-    assert_eq!((read[0].event.as_str(), read[0].outcome.as_str()), ("change", "refused"));
+    assert_eq!((read[0].record.event, read[0].record.outcome), (Event::Change, Outcome::Refused));
 }
 
 pub async fn the_newest_come_first_up_to_the_limit(store: Arc<dyn Store>) {
@@ -206,7 +178,7 @@ pub async fn records_of_one_instant_are_all_kept(store: Arc<dyn Store>) {
     }
     let read = store.audit(&all()).await.unwrap();
     assert_eq!(read.len(), 701);
-    let mut ids: Vec<String> = read.into_iter().map(|entry| entry.id).collect();
+    let mut ids: Vec<String> = read.into_iter().map(|found| found.record.id.to_string()).collect();
     let mut expected: Vec<String> =
         records.iter().chain([&next]).map(|record| record.id.to_string()).collect();
     ids.sort();
@@ -227,11 +199,29 @@ pub async fn a_record_is_found_by_its_id(store: Arc<dyn Store>) {
     };
     append(&store, &[record(1), record(2), twin.clone()]).await;
     for wanted in [record(1), twin] {
-        assert_eq!(store.audit_record(wanted.id).await.unwrap(), Some(entry(&wanted)));
+        assert_eq!(store.audit_record(wanted.id).await.unwrap(), Some(read_back(&wanted)));
     }
     assert_eq!(store.audit_record(record(3).id).await.unwrap(), None);
     assert_eq!(store.audit_record(AuditRecordId::from_uuid(Uuid::nil())).await.unwrap(), None);
     assert_eq!(store.audit_record(AuditRecordId::from_uuid(Uuid::max())).await.unwrap(), None);
+}
+
+pub async fn the_whole_audit_is_read_in_pages_oldest_first(store: Arc<dyn Store>) {
+    let records: Vec<_> = (1..=7).map(record).collect();
+    for part in [&records[4..], &records[..2], &records[2..4]] {
+        append(&store, part).await;
+    }
+    let mut cursor = AuditCursor::From(at(2));
+    let mut read = Vec::new();
+    loop {
+        let page = store.audit_after(cursor, 2).await.unwrap();
+        let Some((behind, _)) = page.last() else { break };
+        assert!(page.len() <= 2);
+        cursor = *behind;
+        read.extend(page.into_iter().map(|(_, found)| found));
+    }
+    let expected: Vec<_> = records[1..].iter().map(read_back).collect();
+    assert_eq!(read, expected);
 }
 
 pub async fn an_empty_batch_is_well(store: Arc<dyn Store>) {

@@ -14,7 +14,7 @@ pub const TASKS: u8 = 32;
 /// Commits a principal and its audit record.
 pub async fn commit_one(store: Arc<dyn Store>, n: u8) -> (u8, Result<Vec<Change>>) {
     let mutation = Mutation::PutPrincipal(principal(u128::from(n), 1));
-    (n, store.commit(&[mutation], &[record(i64::from(n))]).await)
+    (n, store.commit(&[mutation], &[chained(&record(i64::from(n)))]).await)
 }
 
 /// Checks that principals 0..TASKS, their changes after `before` and their records are there, each once.
@@ -80,7 +80,7 @@ pub async fn appends_and_commits_share_the_database(store: Arc<dyn Store>) {
         tasks.spawn(async move { commit_one(shared, n).await.1.map(|_| ()) });
         // The same record by the other way: still once.
         let shared = Arc::clone(&store);
-        tasks.spawn(async move { shared.append_audit(&[Arc::new(record(i64::from(n)))]).await });
+        tasks.spawn(async move { shared.append_audit(&[chained(&record(i64::from(n)))]).await });
         let shared = Arc::clone(&store);
         tasks.spawn(async move { shared.snapshot().await.map(|_| ()) });
     }

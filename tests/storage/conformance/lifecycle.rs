@@ -19,7 +19,7 @@ pub async fn everything_is_found_after_reopening(database: &dyn Database) {
         Mutation::PutAssignment(assignment(1, 1, 1, &scope("/"))),
         Mutation::CreateSigningKey(Box::new(signing_key("kid-1", 1))),
     ]);
-    store.commit(&mutations, &[record(1)]).await.unwrap();
+    store.commit(&mutations, &[chained(&record(1))]).await.unwrap();
     append(&store, &[record(2)]).await;
     store.remember("pepper", &[1, 2]).await.unwrap();
     let before = (

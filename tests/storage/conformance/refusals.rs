@@ -72,7 +72,7 @@ pub async fn a_failing_last_mutation_leaves_no_trace(store: Arc<dyn Store>) {
         Mutation::CreateSigningKey(Box::new(signing_key("kid-1", 1))),
         Mutation::PutSubscription(subscription("sub-2", 99)),
     ];
-    let outcome = store.commit(&mutations, &[record(1), record(2)]).await;
+    let outcome = store.commit(&mutations, &[chained(&record(1)), chained(&record(2))]).await;
     assert!(matches!(outcome, Err(StorageError::Conflict(_))), "{outcome:?}");
     let snapshot = store.snapshot().await.unwrap();
     assert_eq!(snapshot.tenants, [tenant(1), tenant(2)]);

@@ -1,5 +1,7 @@
 //! The composition root: from a configuration to a running service.
 
+mod compose;
+
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -8,32 +10,22 @@ use actix_web::dev::{Server, ServerHandle};
 use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
-use arc_swap::ArcSwap;
-use chrono::Duration;
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
 
-use crate::audit::Recorder;
+use crate::audit::spool::SpoolError;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Tls};
-use crate::directory::verified::VerifiedTokens;
-use crate::directory::{Capacity, Directory};
-use crate::domain::audit::Actor;
-use crate::domain::issuance::Policy;
 use crate::entropy::{Entropy, SystemEntropy};
-use crate::federation::Federation;
 use crate::http::ops::Draining;
 use crate::http::{middleware, ops, routes};
-use crate::metrics::Metrics;
+use crate::services::Core;
 use crate::services::rotate_signing_keys::RotationError;
-use crate::services::{Core, Settings};
-use crate::signing::provider;
-use crate::signing::sealing::{KekList, Pepper};
-use crate::signing::signer::KeyRing;
-use crate::storage::sqlite::SqliteStore;
-use crate::storage::{Mutation, StorageError, Store};
+use crate::storage::StorageError;
 use crate::worker;
+
+pub use compose::compose;
 
 /// Why the service does not start. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -52,6 +44,8 @@ pub enum StartError {
         "access keys in this database are sealed under KEK {0}, which is not configured: add it to secrets.kek, after the first"
     )]
     Kek(String),
+    #[error(transparent)]
+    Spool(#[from] SpoolError),
     #[error("can't listen on {0}: {1}")]
     Listen(SocketAddr, std::io::Error),
     #[error("TLS: {0}")]
@@ -83,74 +77,6 @@ pub struct Running {
     worker: tokio::task::JoinHandle<()>,
 }
 
-/// The use cases over the configured database, without any listener: for the command line.
-pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> {
-    provider::install();
-    let (primary, others) = config.secrets.keks()?;
-    let pepper_key = config.secrets.pepper()?;
-    let pepper = Pepper::new(&pepper_key);
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.storage.sqlite_file).await?);
-    let remembered = store.remember("pepper_id", &pepper.id()).await?;
-    if remembered != pepper.id() {
-        let stored = <[u8; 8]>::try_from(remembered.as_slice()).unwrap_or_default();
-        let (stored, configured) =
-            (crate::signing::sealing::hex(&stored), crate::signing::sealing::hex(&pepper.id()));
-        return Err(StartError::Pepper { stored, configured });
-    }
-    let region = config.region.name.clone();
-    let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
-    for (home, compute) in store.regions().await? {
-        metrics.pair(home.as_str(), compute.as_str());
-    }
-    let capacity = Capacity {
-        principals: config.directory.max_principals,
-        webservices: config.directory.max_webservices,
-        grace: std::time::Duration::from_secs(config.directory.grace_seconds),
-    };
-    let directory = Directory::open(Arc::clone(&store), capacity).await?;
-    let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics));
-    let settings = Settings {
-        policy: Policy {
-            issuer: config.server.issuer.clone(),
-            region: region.clone(),
-            default_lifetime: config.tokens.default_lifetime_seconds,
-            gateway_leeway: Duration::seconds(config.tokens.gateway_leeway_seconds.into()),
-        },
-        keys: config.key_policy(),
-        algorithm: config.keys.algorithm,
-        management_audiences: config
-            .tokens
-            .management_audiences
-            .iter()
-            .map(|audience| audience.trim_end_matches('/').to_owned())
-            .collect(),
-    };
-    let keks = KekList::new(&primary, &others);
-    for kek_id in store.access_key_keks().await? {
-        if !keks.has(kek_id) {
-            return Err(StartError::Kek(crate::signing::sealing::hex(&kek_id)));
-        }
-    }
-    let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;
-    let core = Core {
-        settings,
-        store,
-        directory,
-        verified: VerifiedTokens::new(config.directory.max_verified_tokens),
-        federation: Federation::new(&config.federation.issuers, Arc::clone(&parts.clock)),
-        recorder,
-        metrics,
-        clock: parts.clock,
-        entropy: parts.entropy,
-        pepper,
-        keks,
-        key_ring: ArcSwap::from_pointee(ring),
-        published: ArcSwap::default(),
-    };
-    ensure_built_in_roles(&core).await?;
-    Ok(core)
-}
-
 /// Starts everything; returns when both listeners accept connections.
 pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError> {
     let tls = config.server.tls.as_ref().map(tls_config).transpose()?;
@@ -159,7 +85,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let address =
         |listener: &TcpListener| listener.local_addr().map_err(|error| StartError::Other(error.to_string()));
     let (public_address, ops_address) = (address(&public)?, address(&ops)?);
-    let core = Arc::new(compose(config, parts).await?);
+    let core = Arc::new(compose::serving(config, parts).await?);
     core.tend_signing_keys().await?;
     let draining = Data::new(Draining::default());
     let io = |error: std::io::Error| StartError::Other(error.to_string());
@@ -240,24 +166,6 @@ impl Running {
         self.core.store.close().await;
         outcome.0.and(outcome.1)
     }
-}
-
-/// Built-in roles are part of the program; a database that lacks one, or has an older text, gets it.
-async fn ensure_built_in_roles(core: &Core) -> Result<(), StartError> {
-    let stored = core.store.roles().await?;
-    let missing: Vec<Mutation> = crate::domain::role::built_in_roles()
-        .into_iter()
-        .filter(|role| !stored.contains(role))
-        .map(Mutation::PutRole)
-        .collect();
-    if missing.is_empty() {
-        return Ok(());
-    }
-    let actor = Actor { method: Some("start"), ..Actor::default() };
-    core.change_as(&actor, &missing, &core.local_context())
-        .await
-        .map(drop)
-        .map_err(|error| StartError::Other(error.to_string()))
 }
 
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {

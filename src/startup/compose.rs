@@ -1,0 +1,146 @@
+//! From a configuration to the use cases: the database, the secrets that belong to it, and what works on them.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use chrono::Duration;
+use uuid::Uuid;
+
+use super::{Parts, StartError};
+use crate::audit::Recorder;
+use crate::audit::chain::{ChainKey, ChainMaker};
+use crate::audit::spool::Spool;
+use crate::config::Config;
+use crate::directory::verified::VerifiedTokens;
+use crate::directory::{Capacity, Directory};
+use crate::domain::audit::{Actor, AuditFilter};
+use crate::domain::issuance::Policy;
+use crate::entropy;
+use crate::federation::Federation;
+use crate::metrics::Metrics;
+use crate::services::rotate_signing_keys::RotationError;
+use crate::services::{Core, Settings};
+use crate::signing::provider;
+use crate::signing::sealing::{KekList, Pepper, hex};
+use crate::signing::signer::KeyRing;
+use crate::storage::sqlite::SqliteStore;
+use crate::storage::{Mutation, Store};
+
+/// The use cases over the configured database, without any listener: for the command line. The spool belongs to the
+/// process that serves, so a record that the database does not take is refused here.
+pub async fn compose(config: &Config, parts: Parts) -> Result<Core, StartError> {
+    compose_with(config, parts, false).await
+}
+
+/// The same with the spool, for the process that serves.
+pub async fn serving(config: &Config, parts: Parts) -> Result<Core, StartError> {
+    compose_with(config, parts, true).await
+}
+
+async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Core, StartError> {
+    provider::install();
+    // Before the database is touched: what can't be read there must not be made anew.
+    let (primary, others) = config.secrets.keks()?;
+    let keks = KekList::new(&primary, &others);
+    let pepper_key = config.secrets.pepper()?;
+    let pepper = Pepper::new(&pepper_key);
+    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.storage.sqlite_file).await?);
+    let spool = if spools { Some(open_spool(store.as_ref(), config, &parts).await?) } else { None };
+    check_secrets(store.as_ref(), &pepper, &keks).await?;
+    let region = config.region.name.clone();
+    let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
+    for (home, compute) in store.regions().await? {
+        metrics.pair(home.as_str(), compute.as_str());
+    }
+    let maker = ChainMaker {
+        key: ChainKey::derive(pepper_key.as_slice()),
+        region: region.clone(),
+        clock: Arc::clone(&parts.clock),
+        entropy: Arc::clone(&parts.entropy),
+    };
+    let newest = store.audit(&AuditFilter { limit: 1, ..AuditFilter::default() }).await?;
+    let newest = newest.first().map(|found| found.link);
+    let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics), maker, newest, spool);
+    let directory = Directory::open(Arc::clone(&store), capacity(config)).await?;
+    let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;
+    let core = Core {
+        settings: settings(config),
+        store,
+        directory,
+        verified: VerifiedTokens::new(config.directory.max_verified_tokens),
+        federation: Federation::new(&config.federation.issuers, Arc::clone(&parts.clock)),
+        recorder,
+        metrics,
+        clock: parts.clock,
+        entropy: parts.entropy,
+        pepper,
+        keks,
+        key_ring: ArcSwap::from_pointee(ring),
+        published: ArcSwap::default(),
+    };
+    ensure_built_in_roles(&core).await?;
+    Ok(core)
+}
+
+async fn open_spool(store: &dyn Store, config: &Config, parts: &Parts) -> Result<Spool, StartError> {
+    let made = entropy::random_uuid(parts.entropy.as_ref());
+    let database = store.remember("database_id", made.as_bytes()).await?;
+    let database = Uuid::from_slice(&database).unwrap_or_default();
+    Ok(Spool::open(&config.spool_file(), database, config.audit.spool_max_bytes)?)
+}
+
+/// Refuses secrets under which what is in the database can't be checked or opened.
+async fn check_secrets(store: &dyn Store, pepper: &Pepper, keks: &KekList) -> Result<(), StartError> {
+    let remembered = store.remember("pepper_id", &pepper.id()).await?;
+    if remembered != pepper.id() {
+        let stored = <[u8; 8]>::try_from(remembered.as_slice()).unwrap_or_default();
+        return Err(StartError::Pepper { stored: hex(&stored), configured: hex(&pepper.id()) });
+    }
+    for kek_id in store.access_key_keks().await? {
+        if !keks.has(kek_id) {
+            return Err(StartError::Kek(hex(&kek_id)));
+        }
+    }
+    Ok(())
+}
+
+fn capacity(config: &Config) -> Capacity {
+    Capacity {
+        principals: config.directory.max_principals,
+        webservices: config.directory.max_webservices,
+        grace: std::time::Duration::from_secs(config.directory.grace_seconds),
+    }
+}
+
+fn settings(config: &Config) -> Settings {
+    let audiences = config.tokens.management_audiences.iter();
+    Settings {
+        policy: Policy {
+            issuer: config.server.issuer.clone(),
+            region: config.region.name.clone(),
+            default_lifetime: config.tokens.default_lifetime_seconds,
+            gateway_leeway: Duration::seconds(config.tokens.gateway_leeway_seconds.into()),
+        },
+        keys: config.key_policy(),
+        algorithm: config.keys.algorithm,
+        management_audiences: audiences.map(|audience| audience.trim_end_matches('/').to_owned()).collect(),
+    }
+}
+
+/// Built-in roles are part of the program; a database that lacks one, or has an older text, gets it.
+async fn ensure_built_in_roles(core: &Core) -> Result<(), StartError> {
+    let stored = core.store.roles().await?;
+    let missing: Vec<Mutation> = crate::domain::role::built_in_roles()
+        .into_iter()
+        .filter(|role| !stored.contains(role))
+        .map(Mutation::PutRole)
+        .collect();
+    if missing.is_empty() {
+        return Ok(());
+    }
+    let actor = Actor { method: Some("start".into()), ..Actor::default() };
+    core.change_as(&actor, &missing, &core.local_context())
+        .await
+        .map(drop)
+        .map_err(|error| StartError::Other(error.to_string()))
+}
