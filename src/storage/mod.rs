@@ -8,6 +8,8 @@
 
 pub mod error;
 #[cfg(feature = "sqlite")]
+mod read;
+#[cfg(feature = "sqlite")]
 pub mod sqlite;
 
 use async_trait::async_trait;

@@ -5,49 +5,12 @@ use sqlx::Row as _;
 use sqlx::sqlite::SqliteRow;
 use uuid::Uuid;
 
+pub use crate::storage::read::{Columns, corrupt, to_json};
 use crate::storage::{Result, StorageError};
 
 /// Microseconds since 1970.
 pub fn micros(instant: DateTime<Utc>) -> i64 {
     instant.timestamp_micros()
-}
-
-/// Typed access to a row; a column that is missing or of another type is [`StorageError::Corrupt`].
-pub trait Columns {
-    fn text(&self, column: &str) -> Result<String>;
-    fn text_opt(&self, column: &str) -> Result<Option<String>>;
-    fn int(&self, column: &str) -> Result<i64>;
-    fn int_opt(&self, column: &str) -> Result<Option<i64>>;
-    fn id(&self, column: &str) -> Result<Uuid>;
-    fn id_opt(&self, column: &str) -> Result<Option<Uuid>>;
-    fn bytes_opt(&self, column: &str) -> Result<Option<Vec<u8>>>;
-    fn bytes<const N: usize>(&self, column: &str) -> Result<[u8; N]>;
-
-    fn time(&self, column: &str) -> Result<DateTime<Utc>> {
-        let value = self.int(column)?;
-        DateTime::from_timestamp_micros(value).ok_or_else(|| corrupt(column, value))
-    }
-
-    fn time_opt(&self, column: &str) -> Result<Option<DateTime<Utc>>> {
-        // An instant that can't be read is no absent one: a revocation must not be lost so.
-        self.int_opt(column)?
-            .map(|value| DateTime::from_timestamp_micros(value).ok_or_else(|| corrupt(column, value)))
-            .transpose()
-    }
-
-    /// A column whose text has a rule of its own.
-    fn parsed<T, E: std::fmt::Display>(
-        &self,
-        column: &str,
-        parse: impl FnOnce(&str) -> Result<T, E>,
-    ) -> Result<T> {
-        parse(&self.text(column)?).map_err(|error| corrupt(column, error))
-    }
-
-    /// A column that holds JSON.
-    fn json<T: serde::de::DeserializeOwned>(&self, column: &str) -> Result<T> {
-        self.parsed(column, |text| serde_json::from_str(text))
-    }
 }
 
 impl Columns for SqliteRow {
@@ -79,19 +42,21 @@ impl Columns for SqliteRow {
         self.try_get(column).map_err(|error| corrupt(column, error))
     }
 
-    fn bytes<const N: usize>(&self, column: &str) -> Result<[u8; N]> {
-        let bytes: Vec<u8> = self.try_get(column).map_err(|error| corrupt(column, error))?;
-        <[u8; N]>::try_from(bytes).map_err(|bytes| corrupt(column, format!("{} bytes", bytes.len())))
+    fn flag(&self, column: &str) -> Result<bool> {
+        Ok(self.int(column)? != 0)
+    }
+
+    fn time(&self, column: &str) -> Result<DateTime<Utc>> {
+        instant(column, self.int(column)?)
+    }
+
+    fn time_opt(&self, column: &str) -> Result<Option<DateTime<Utc>>> {
+        self.int_opt(column)?.map(|micros| instant(column, micros)).transpose()
     }
 }
 
-pub fn corrupt(column: &str, what: impl std::fmt::Display) -> StorageError {
-    StorageError::Corrupt(format!("column {column}: {what}"))
-}
-
-/// Serialises a value of our own making.
-pub fn to_json(value: &impl serde::Serialize) -> Result<String> {
-    serde_json::to_string(value).map_err(|error| StorageError::Corrupt(error.to_string()))
+fn instant(column: &str, micros: i64) -> Result<DateTime<Utc>> {
+    DateTime::from_timestamp_micros(micros).ok_or_else(|| corrupt(column, micros))
 }
 
 /// For reads, and for writes that no constraint can refuse.

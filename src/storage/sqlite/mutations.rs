@@ -5,11 +5,11 @@
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sqlx::{Connection as _, Sqlite, query::Query};
 
-use super::codec::{Columns as _, corrupt, unavailable, write_error};
+use super::codec::{unavailable, write_error};
 use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
 use crate::domain::audit::{AuditRecord, Chained};
-use crate::domain::ids::{ClientId, ObjectId};
-use crate::storage::{Change, Mutation, Result, StorageError};
+use crate::domain::ids::ObjectId;
+use crate::storage::{Change, Mutation, Result, StorageError, read};
 
 pub async fn commit(
     connection: &mut SqliteConnection,
@@ -95,27 +95,7 @@ async fn read_changes(connection: &mut SqliteConnection, after: i64) -> Result<(
         .fetch_all(connection)
         .await
         .map_err(unavailable)?;
-    let mut newest = after;
-    let mut changes = Vec::with_capacity(rows.len());
-    for row in &rows {
-        newest = row.int("sequence")?;
-        let subject = row.text("subject")?;
-        changes.push(match row.text("kind")?.as_str() {
-            "principal" => Change::Principal(client_id_from_hex(&subject)?),
-            "webservice" => Change::Webservice(subject),
-            "workspace" => Change::Workspace(subject),
-            "roles" => Change::Roles,
-            "hierarchy" => Change::Hierarchy,
-            "signing_keys" => Change::SigningKeys,
-            other => return Err(corrupt("kind", other)),
-        });
-    }
-    Ok((newest, changes))
-}
-
-/// The log holds a client id as SQLite's `hex()` writes it, without hyphens.
-fn client_id_from_hex(subject: &str) -> Result<ClientId> {
-    uuid::Uuid::try_parse(subject).map(ClientId::from_uuid).map_err(|error| corrupt("subject", error))
+    read::changes(&rows, after)
 }
 
 /// Writes a line of the change log.

@@ -1,28 +1,24 @@
 //! Reading the registry: tenants, subscriptions, workspaces, webservices, principals, assignments.
 
-use sqlx::sqlite::{SqlitePool, SqliteRow};
+use sqlx::sqlite::SqlitePool;
 
-use super::codec::{Columns as _, corrupt, unavailable};
-use super::facts::{assignment_from, federated_credential_from, key_credential_from, role_from};
-use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, TenantId};
-use crate::domain::lifetime::TokenLifetime;
+use super::codec::{Columns as _, unavailable};
+use crate::domain::ids::{ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
-use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
+use crate::domain::resource::Scope;
 use crate::domain::role::RoleAssignment;
-use crate::domain::webservice::{AuthMode, ComputeType, Webservice};
+use crate::domain::webservice::Webservice;
 use crate::domain::workspace::{Subscription, Tenant, Workspace};
+use crate::storage::read::{self, each};
 use crate::storage::{Page, RegistrySnapshot, Result};
 
 /// A workspace's tenant is its subscription's.
 pub const WORKSPACE_BY_KEY: &str = "SELECT w.*, s.tenant_id FROM workspaces w JOIN subscriptions s USING (subscription_key) WHERE workspace_key = ?";
 
-/// The greatest key that begins with a prefix: U+10FFFF sorts after every character of an ARM id.
-const AFTER_ALL: char = char::MAX;
-
 pub async fn tenants(pool: &SqlitePool) -> Result<Vec<Tenant>> {
     let rows = sqlx::query("SELECT * FROM tenants ORDER BY id").fetch_all(pool).await.map_err(unavailable)?;
-    rows.iter().map(tenant_from).collect()
+    rows.iter().map(read::tenant).collect()
 }
 
 pub async fn subscriptions(pool: &SqlitePool) -> Result<Vec<Subscription>> {
@@ -30,28 +26,28 @@ pub async fn subscriptions(pool: &SqlitePool) -> Result<Vec<Subscription>> {
         .fetch_all(pool)
         .await
         .map_err(unavailable)?;
-    rows.iter().map(subscription_from).collect()
+    rows.iter().map(read::subscription).collect()
 }
 
 pub async fn workspace(pool: &SqlitePool, key: &str) -> Result<Option<Workspace>> {
     let row = sqlx::query(WORKSPACE_BY_KEY).bind(key).fetch_optional(pool).await.map_err(unavailable)?;
-    row.as_ref().map(workspace_from).transpose()
+    row.as_ref().map(read::workspace).transpose()
 }
 
 pub async fn workspaces(pool: &SqlitePool, scope_key: &str, page: Page<'_>) -> Result<Vec<Workspace>> {
-    let prefix = format!("{}/", scope_key.trim_end_matches('/'));
+    let (low, high) = read::range_below(scope_key);
     let rows = sqlx::query(
         "SELECT w.*, s.tenant_id FROM workspaces w JOIN subscriptions s USING (subscription_key) \
          WHERE workspace_key > ? AND workspace_key < ? AND workspace_key > ? ORDER BY workspace_key LIMIT ?",
     )
-    .bind(&prefix)
-    .bind(format!("{prefix}{AFTER_ALL}"))
+    .bind(low)
+    .bind(high)
     .bind(page.after)
     .bind(page.limit)
     .fetch_all(pool)
     .await
     .map_err(unavailable)?;
-    rows.iter().map(workspace_from).collect()
+    rows.iter().map(read::workspace).collect()
 }
 
 pub async fn webservices(pool: &SqlitePool, workspace_key: &str, page: Page<'_>) -> Result<Vec<Webservice>> {
@@ -64,7 +60,7 @@ pub async fn webservices(pool: &SqlitePool, workspace_key: &str, page: Page<'_>)
     .fetch_all(pool)
     .await
     .map_err(unavailable)?;
-    rows.iter().map(webservice_from).collect()
+    rows.iter().map(read::webservice).collect()
 }
 
 pub async fn principals(
@@ -83,7 +79,7 @@ pub async fn principals(
     .fetch_all(pool)
     .await
     .map_err(unavailable)?;
-    rows.iter().map(principal_from).collect()
+    rows.iter().map(read::principal).collect()
 }
 
 pub async fn assignment(pool: &SqlitePool, id: RoleAssignmentId) -> Result<Option<RoleAssignment>> {
@@ -92,33 +88,24 @@ pub async fn assignment(pool: &SqlitePool, id: RoleAssignmentId) -> Result<Optio
         .fetch_optional(pool)
         .await
         .map_err(unavailable)?;
-    row.as_ref().map(assignment_from).transpose()
+    row.as_ref().map(read::assignment).transpose()
 }
 
 pub async fn assignments(pool: &SqlitePool, scope: &Scope) -> Result<Vec<RoleAssignment>> {
     // Above and at: the few keys that are whole-segment prefixes. Below: one range of the index.
-    let key = scope.key();
-    let mut above = vec!["/".to_owned()];
-    above.extend(
-        key.char_indices()
-            .skip(1)
-            .filter(|(_, c)| *c == '/')
-            .filter_map(|(at, _)| key.get(..at))
-            .map(str::to_owned),
-    );
-    above.push(key.to_owned());
-    let prefix = format!("{}/", key.trim_end_matches('/'));
+    let above = read::keys_above_and_at(scope.key());
+    let (low, high) = read::range_below(scope.key());
     let rows = sqlx::query(
         "SELECT * FROM role_assignments WHERE scope_key IN (SELECT value FROM json_each(?)) \
          OR (scope_key > ? AND scope_key < ?) ORDER BY scope_key, id LIMIT 10000",
     )
     .bind(super::codec::to_json(&above)?)
-    .bind(&prefix)
-    .bind(format!("{prefix}{AFTER_ALL}"))
+    .bind(low)
+    .bind(high)
     .fetch_all(pool)
     .await
     .map_err(unavailable)?;
-    rows.iter().map(assignment_from).collect()
+    rows.iter().map(read::assignment).collect()
 }
 
 pub async fn snapshot(pool: &SqlitePool) -> Result<RegistrySnapshot> {
@@ -126,25 +113,25 @@ pub async fn snapshot(pool: &SqlitePool) -> Result<RegistrySnapshot> {
     let mut rows =
         async |sql: &'static str| sqlx::query(sql).fetch_all(&mut *transaction).await.map_err(unavailable);
     let snapshot = RegistrySnapshot {
-        tenants: each(rows("SELECT * FROM tenants").await?, tenant_from)?,
-        subscriptions: each(rows("SELECT * FROM subscriptions").await?, subscription_from)?,
+        tenants: each(rows("SELECT * FROM tenants").await?, read::tenant)?,
+        subscriptions: each(rows("SELECT * FROM subscriptions").await?, read::subscription)?,
         workspaces: each(
             rows("SELECT w.*, s.tenant_id FROM workspaces w JOIN subscriptions s USING (subscription_key)")
                 .await?,
-            workspace_from,
+            read::workspace,
         )?,
-        webservices: each(rows("SELECT * FROM webservices").await?, webservice_from)?,
-        principals: each(rows("SELECT * FROM principals").await?, principal_from)?,
+        webservices: each(rows("SELECT * FROM webservices").await?, read::webservice)?,
+        principals: each(rows("SELECT * FROM principals").await?, read::principal)?,
         with_secret: each(rows("SELECT DISTINCT object_id FROM client_secrets").await?, |row| {
             Ok(ObjectId::from_uuid(row.id("object_id")?))
         })?,
-        key_credentials: each(rows("SELECT * FROM key_credentials").await?, key_credential_from)?,
+        key_credentials: each(rows("SELECT * FROM key_credentials").await?, read::key_credential)?,
         federated_credentials: each(
             rows("SELECT * FROM federated_credentials").await?,
-            federated_credential_from,
+            read::federated_credential,
         )?,
-        roles: each(rows("SELECT * FROM role_definitions").await?, role_from)?,
-        assignments: each(rows("SELECT * FROM role_assignments").await?, assignment_from)?,
+        roles: each(rows("SELECT * FROM role_definitions").await?, read::role)?,
+        assignments: each(rows("SELECT * FROM role_assignments").await?, read::assignment)?,
     };
     transaction.rollback().await.map_err(unavailable)?;
     Ok(snapshot)
@@ -159,66 +146,5 @@ pub async fn regions(pool: &SqlitePool) -> Result<Vec<(Region, Region)>> {
     .map_err(unavailable)?;
     each(rows, |row| {
         Ok((row.parsed("home_region", Region::parse)?, row.parsed("compute_region", Region::parse)?))
-    })
-}
-
-fn each<T>(rows: Vec<SqliteRow>, read: impl Fn(&SqliteRow) -> Result<T>) -> Result<Vec<T>> {
-    rows.iter().map(read).collect()
-}
-
-fn tenant_from(row: &SqliteRow) -> Result<Tenant> {
-    Ok(Tenant { id: TenantId::from_uuid(row.id("id")?), display_name: row.text("display_name")? })
-}
-
-fn subscription_from(row: &SqliteRow) -> Result<Subscription> {
-    Ok(Subscription {
-        id: row.text("id")?,
-        tenant_id: TenantId::from_uuid(row.id("tenant_id")?),
-        display_name: row.text("display_name")?,
-    })
-}
-
-pub fn workspace_from(row: &SqliteRow) -> Result<Workspace> {
-    Ok(Workspace {
-        id: row.parsed("id", WorkspaceId::parse)?,
-        tenant_id: TenantId::from_uuid(row.id("tenant_id")?),
-        home_region: row.parsed("home_region", Region::parse)?,
-        failover_regions: row.json("failover_regions")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-    })
-}
-
-pub fn webservice_from(row: &SqliteRow) -> Result<Webservice> {
-    let lifetime = row.int_opt("token_lifetime_seconds")?;
-    let lifetime = lifetime.map(|seconds| {
-        u32::try_from(seconds)
-            .ok()
-            .and_then(|seconds| TokenLifetime::from_seconds(seconds).ok())
-            .ok_or_else(|| corrupt("token_lifetime_seconds", seconds))
-    });
-    Ok(Webservice {
-        id: row.parsed("id", WebserviceId::parse)?,
-        compute_type: row
-            .parsed("compute_type", |text| ComputeType::parse(text).ok_or(format!("`{text}`")))?,
-        auth_mode: row.parsed("auth_mode", |text| AuthMode::parse(text).ok_or(format!("`{text}`")))?,
-        compute_region: row.parsed("compute_region", Region::parse)?,
-        scoring_uri: row.text_opt("scoring_uri")?,
-        token_lifetime: lifetime.transpose()?,
-        description: row.text_opt("description")?,
-        tags: row.json("tags")?,
-        created_at: row.time("created_at")?,
-        updated_at: row.time("updated_at")?,
-    })
-}
-
-pub fn principal_from(row: &SqliteRow) -> Result<ServicePrincipal> {
-    Ok(ServicePrincipal {
-        object_id: ObjectId::from_uuid(row.id("object_id")?),
-        client_id: ClientId::from_uuid(row.id("client_id")?),
-        tenant_id: TenantId::from_uuid(row.id("tenant_id")?),
-        display_name: row.text("display_name")?,
-        enabled: row.int("enabled")? != 0,
-        created_at: row.time("created_at")?,
     })
 }
