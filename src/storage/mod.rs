@@ -200,6 +200,9 @@ pub trait Store: Send + Sync {
     async fn last_change(&self) -> Result<i64>;
     /// Changes after a sequence number, with the newest number.
     async fn changes_after(&self, sequence: i64) -> Result<(i64, Vec<Change>)>;
+    /// Returns when the database says that something changed, or after about a second at most; for databases that
+    /// can't say, sleeps. It may return for nothing, as the first time it does where it must begin to listen.
+    async fn change_signal(&self) -> Result<()>;
 
     // Signing keys.
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>>;

@@ -47,6 +47,9 @@ const READERS: u32 = 4;
 const CONNECT_ATTEMPTS: u32 = 50;
 const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 
+/// A file says nothing when another process has changed it: whoever follows looks each second.
+const CHANGE_PAUSE: Duration = Duration::from_secs(1);
+
 /// A [`Store`] in one SQLite file.
 pub struct SqliteStore {
     writer: Writer,
@@ -195,6 +198,11 @@ impl Store for SqliteStore {
 
     async fn changes_after(&self, sequence: i64) -> Result<(i64, Vec<Change>)> {
         mutations::changes_after(&self.readers, sequence).await
+    }
+
+    async fn change_signal(&self) -> Result<()> {
+        tokio::time::sleep(CHANGE_PAUSE).await;
+        Ok(())
     }
 
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>> {
