@@ -119,6 +119,9 @@ macro_rules! conformance {
                 opening_twice_migrates_once
                 commits_of_two_processes_lose_nothing
                 one_generation_has_one_winner_among_processes
+                a_follower_misses_no_change_of_other_processes
+                a_limit_holds_among_processes
+                an_expectation_has_one_winner_among_processes
                 processes_open_a_new_database_at_once
                 a_newer_database_is_refused
                 an_altered_migration_is_refused

@@ -2,9 +2,11 @@
 
 use std::sync::Arc;
 
+use chrono::Duration;
 use tokio::task::JoinSet;
 use workspace_sts::domain::audit::AuditFilter;
 use workspace_sts::domain::principal::SecretSlot;
+use workspace_sts::domain::webservice::Webservice;
 use workspace_sts::storage::{Mutation, StorageError};
 
 use super::concurrency::{TASKS, all_are_there, commit_one};
@@ -84,6 +86,94 @@ pub async fn one_generation_has_one_winner_among_processes(database: &dyn Databa
         }
     }
     assert_eq!(stores[0].signing_keys().await.unwrap().len(), 8);
+}
+
+/// Long commits beside short ones, so that a number given early would be seen late.
+pub async fn a_follower_misses_no_change_of_other_processes(database: &dyn Database) {
+    let stores = [database.open().await.unwrap(), database.open().await.unwrap()];
+    put(&stores[0], &[Mutation::PutTenant(tenant(1))]).await;
+    let mut writers = JoinSet::new();
+    for (n, store) in (0..2_u128).zip(&stores) {
+        let store = Arc::clone(store);
+        writers.spawn(async move {
+            for commit in 0..20 {
+                let size = if (commit + n) % 2 == 0 { 1 } else { 15 };
+                let first = 1000 * (n + 1) + 20 * commit;
+                let puts: Vec<_> =
+                    (first..first + size).map(|n| Mutation::PutPrincipal(principal(n, 1))).collect();
+                put(&store, &puts).await;
+            }
+        });
+    }
+    let follower = database.open().await.unwrap();
+    let (mut last, mut seen) = (0, Vec::new());
+    loop {
+        let ended = writers.is_empty();
+        let (newest, changes) = follower.changes_after(last).await.unwrap();
+        last = newest;
+        seen.extend(changes);
+        if ended {
+            break;
+        }
+        while let Some(done) = writers.try_join_next() {
+            done.expect("no panic");
+        }
+        tokio::task::yield_now().await;
+    }
+    assert_eq!(seen.len(), 1 + 2 * 10 * 16);
+    assert_eq!(
+        follower.changes_after(0).await.unwrap(),
+        (last, seen),
+        "in the order in which it is read later"
+    );
+}
+
+pub async fn a_limit_holds_among_processes(database: &dyn Database) {
+    let stores = [database.open().await.unwrap(), database.open().await.unwrap()];
+    with_world(&stores[0]).await;
+    let add = |n| Mutation::AddKeyCredential(Box::new(key_credential(n, 1)));
+    put(&stores[0], &(1..=17).map(add).collect::<Vec<_>>()).await;
+    let mut adding: JoinSet<_> = (0..8)
+        .map(|n| {
+            let store = Arc::clone(&stores[n % 2]);
+            async move { store.commit(&[add(100 + n as u128)], &[]).await }
+        })
+        .collect();
+    let mut added = 0;
+    while let Some(outcome) = adding.join_next().await {
+        match outcome.expect("no panic") {
+            Ok(_) => added += 1,
+            Err(StorageError::Conflict(_)) => {}
+            other => panic!("neither added nor refused: {other:?}"),
+        }
+    }
+    assert_eq!(added, 3);
+    let facts = stores[0].principal_facts(client_id(1)).await.unwrap().expect("it is there");
+    assert_eq!(facts.key_credentials.len(), 20);
+}
+
+pub async fn an_expectation_has_one_winner_among_processes(database: &dyn Database) {
+    let stores = [database.open().await.unwrap(), database.open().await.unwrap()];
+    with_world(&stores[0]).await;
+    let before = webservice(&workspace_id("rg-a", "ws-1"), "churn");
+    let mut editing: JoinSet<_> = (1..=8_i64)
+        .map(|n| {
+            let store = Arc::clone(&stores[usize::from(n % 2 == 0)]);
+            let edited =
+                Webservice { updated_at: before.updated_at + Duration::seconds(n), ..before.clone() };
+            let expected = Mutation::ExpectWebservice(before.id.clone(), Some(before.updated_at));
+            async move { store.commit(&[expected, Mutation::PutWebservice(edited)], &[]).await }
+        })
+        .collect();
+    let mut winners = 0;
+    while let Some(outcome) = editing.join_next().await {
+        match outcome.expect("no panic") {
+            Ok(_) => winners += 1,
+            Err(StorageError::Stale(_)) => {}
+            other => panic!("neither done nor stale: {other:?}"),
+        }
+    }
+    assert_eq!(winners, 1);
 }
 
 pub async fn processes_open_a_new_database_at_once(database: &dyn Database) {
