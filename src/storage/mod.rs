@@ -7,7 +7,9 @@
 //! a read method here, both implementations, and a case in `tests/storage/`.
 
 pub mod error;
-#[cfg(feature = "sqlite")]
+#[cfg(feature = "postgres")]
+pub mod postgres;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
 mod read;
 #[cfg(feature = "sqlite")]
 pub mod sqlite;

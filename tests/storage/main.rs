@@ -10,8 +10,15 @@
 #[macro_use]
 mod conformance;
 mod database;
+#[cfg(feature = "postgres")]
+mod postgres;
+#[cfg(feature = "postgres")]
+#[path = "../support/postgres_server.rs"]
+mod postgres_server;
 mod recorder;
 mod samples;
 mod sqlite;
 
 conformance!(on_sqlite, crate::sqlite::fresh);
+#[cfg(feature = "postgres")]
+conformance!(on_postgres, crate::postgres::fresh);

@@ -1,0 +1,173 @@
+//! All writes of the registry: a list of mutations, their changes and their audit records in one transaction.
+//!
+//! What one mutation writes stands in `write_*.rs`; what all of them share stands here.
+
+use std::time::Duration;
+
+use sqlx::postgres::{PgArguments, PgConnection, PgPool};
+use sqlx::{Postgres, query::Query};
+
+use super::codec::{unavailable, write_error};
+use super::signal::CHANNEL;
+use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
+use crate::domain::audit::AuditRecord;
+use crate::domain::ids::ObjectId;
+use crate::storage::{Change, Mutation, Result, StorageError, read};
+
+/// READ COMMITTED, so that what follows the lock sees what was committed while it was waited for. The timeouts are of
+/// this transaction only: a write may take longer than a read, and waits five seconds for the writes of others.
+const BEGIN: &str = "BEGIN ISOLATION LEVEL READ COMMITTED; SET LOCAL statement_timeout = '30s'; SET LOCAL lock_timeout = '5s'";
+
+/// The commit lock: `wsts` in ASCII, then a one. Transactions that hold it run one after the other among all processes,
+/// so that limits and expectations are checked against what stays, and changes become visible in the order of their
+/// numbers. It ends with its transaction, after that is visible. Audit appends do without.
+const LOCK: &str = "SELECT pg_advisory_xact_lock(x'7773747300000001'::bigint)";
+
+/// How long a list of mutations may take before the connection is taken for dead.
+pub fn time_limit(mutations: usize) -> Duration {
+    // A write is two statements, each far below five milliseconds; a minute for all that does not grow with the list.
+    let each = Duration::from_millis(10).saturating_mul(u32::try_from(mutations).unwrap_or(u32::MAX));
+    Duration::from_secs(60).saturating_add(each)
+}
+
+pub async fn commit(pool: &PgPool, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>> {
+    let mut transaction = pool.begin_with(BEGIN).await.map_err(unavailable)?;
+    sqlx::query(LOCK).execute(&mut *transaction).await.map_err(unavailable)?;
+    let before = last_sequence(&mut transaction).await?;
+    for mutation in mutations {
+        apply(&mut transaction, mutation).await?;
+    }
+    super::audit::insert(&mut transaction, records).await?;
+    let (newest, changes) = read_changes(&mut transaction, before).await?;
+    if newest > before {
+        let notify = sqlx::query("SELECT pg_notify($1, $2)").bind(CHANNEL).bind(newest.to_string());
+        notify.execute(&mut *transaction).await.map_err(unavailable)?;
+    }
+    transaction.commit().await.map_err(unavailable)?;
+    Ok(changes)
+}
+
+pub async fn last_change(pool: &PgPool) -> Result<i64> {
+    let mut connection = pool.acquire().await.map_err(unavailable)?;
+    last_sequence(&mut connection).await
+}
+
+pub async fn changes_after(pool: &PgPool, sequence: i64) -> Result<(i64, Vec<Change>)> {
+    let mut connection = pool.acquire().await.map_err(unavailable)?;
+    read_changes(&mut connection, sequence).await
+}
+
+/// One arm a kind and no catch-all, so that a new kind of mutation can't be forgotten here.
+async fn apply(connection: &mut PgConnection, mutation: &Mutation) -> Result<()> {
+    match mutation {
+        Mutation::ExpectWebservice(id, changed) => {
+            resources::expect(connection, resources::WEBSERVICE_CHANGED, &id.key(), *changed).await
+        }
+        Mutation::ExpectWorkspace(id, changed) => {
+            resources::expect(connection, resources::WORKSPACE_CHANGED, &id.key(), *changed).await
+        }
+        Mutation::PutTenant(tenant) => resources::put_tenant(connection, tenant).await,
+        Mutation::DeleteTenant(id) => resources::delete_tenant(connection, *id).await,
+        Mutation::PutSubscription(put) => resources::put_subscription(connection, put).await,
+        Mutation::DeleteSubscription(id) => resources::delete_subscription(connection, id).await,
+        Mutation::PutWorkspace(workspace) => resources::put_workspace(connection, workspace).await,
+        Mutation::DeleteWorkspace(id) => resources::delete_workspace(connection, id).await,
+        Mutation::PutWebservice(webservice) => resources::put_webservice(connection, webservice).await,
+        Mutation::DeleteWebservice(id) => resources::delete_webservice(connection, id).await,
+        Mutation::PutAccessKey(id, key) => resources::put_access_key(connection, id, key).await,
+        Mutation::PutPrincipal(principal) => access::put_principal(connection, principal).await,
+        Mutation::UpdatePrincipal(object_id, update) => {
+            access::update_principal(connection, *object_id, update).await
+        }
+        Mutation::DeletePrincipal(object_id) => access::delete_principal(connection, *object_id).await,
+        Mutation::AddSecret(secret) => access::add_secret(connection, secret).await,
+        Mutation::RemoveSecret(object_id, id) => {
+            access::remove_credential(connection, access::SECRET, *object_id, *id).await
+        }
+        Mutation::AddKeyCredential(key) => access::add_key_credential(connection, key).await,
+        Mutation::RemoveKeyCredential(object_id, id) => {
+            access::remove_credential(connection, access::KEY_CREDENTIAL, *object_id, *id).await
+        }
+        Mutation::PutFederatedCredential(put) => access::put_federated_credential(connection, put).await,
+        Mutation::RemoveFederatedCredential(object_id, id) => {
+            access::remove_credential(connection, access::FEDERATED_CREDENTIAL, *object_id, *id).await
+        }
+        Mutation::PutRole(role) => access::put_role(connection, role).await,
+        Mutation::DeleteRole(id) => access::delete_role(connection, *id).await,
+        Mutation::PutAssignment(assignment) => access::put_assignment(connection, assignment).await,
+        Mutation::DeleteAssignment(id) => access::delete_assignment(connection, *id).await,
+        Mutation::CreateSigningKey(key) => signing_keys::create(connection, key).await,
+        Mutation::DestroySigningKey(kid) => signing_keys::destroy(connection, kid).await,
+    }
+}
+
+async fn last_sequence(connection: &mut PgConnection) -> Result<i64> {
+    sqlx::query_scalar("SELECT coalesce(max(sequence), 0) FROM changes")
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)
+}
+
+async fn read_changes(connection: &mut PgConnection, after: i64) -> Result<(i64, Vec<Change>)> {
+    let rows = sqlx::query("SELECT * FROM changes WHERE sequence > $1 ORDER BY sequence")
+        .bind(after)
+        .fetch_all(connection)
+        .await
+        .map_err(unavailable)?;
+    read::changes(&rows, after)
+}
+
+/// The statement that logs what a query (of `kind` and `subject`) finds, numbered on. Two transactions that number at
+/// once can't both commit: the number is the key.
+macro_rules! log {
+    ($found:literal) => {
+        concat!(
+            "INSERT INTO changes (sequence, kind, subject) \
+             SELECT (SELECT coalesce(max(sequence), 0) FROM changes) + row_number() OVER (), kind, subject FROM (",
+            $found,
+            ") AS found"
+        )
+    };
+}
+pub(super) use log;
+
+/// Writes a line of the change log.
+pub async fn changed(connection: &mut PgConnection, kind: &'static str, subject: &str) -> Result<()> {
+    let query = sqlx::query(log!("SELECT $1::text AS kind, $2::text AS subject")).bind(kind).bind(subject);
+    run(connection, query, subject).await?;
+    Ok(())
+}
+
+/// Logs a principal by the client id under which the directory holds it; one that is not there is not logged.
+pub async fn changed_principal(connection: &mut PgConnection, object_id: ObjectId) -> Result<()> {
+    let sql =
+        log!("SELECT 'principal' AS kind, client_id::text AS subject FROM principals WHERE object_id = $1");
+    run(connection, sqlx::query(sql).bind(object_id.uuid()), object_id).await?;
+    Ok(())
+}
+
+/// Runs a write and returns the number of rows it touched.
+pub async fn run(
+    connection: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+    subject: impl std::fmt::Display,
+) -> Result<u64> {
+    let done = query.execute(connection).await.map_err(|error| write_error(error, subject))?;
+    Ok(done.rows_affected())
+}
+
+/// Runs a put whose `ON CONFLICT … WHERE` passes over a row that differs in what can't be changed: silence there
+/// would be a write that was confirmed and never made.
+pub async fn put(
+    connection: &mut PgConnection,
+    query: Query<'_, Postgres, PgArguments>,
+    subject: impl std::fmt::Display,
+    fixed: &'static str,
+) -> Result<()> {
+    match run(connection, query, &subject).await? {
+        0 => Err(StorageError::Conflict(format!(
+            "{subject}: is registered already, and its {fixed} can't be changed"
+        ))),
+        _ => Ok(()),
+    }
+}

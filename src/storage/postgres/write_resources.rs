@@ -1,0 +1,171 @@
+//! Writes of what there is: tenants, subscriptions, workspaces, webservices. Each logs what it makes stale.
+
+use chrono::{DateTime, Utc};
+use sqlx::postgres::PgConnection;
+
+use super::codec::{instant, to_json, unavailable};
+use super::mutations::{changed, log, put, run};
+use crate::domain::ids::TenantId;
+use crate::domain::resource::{WebserviceId, WorkspaceId};
+use crate::domain::webservice::Webservice;
+use crate::domain::workspace::{Subscription, Tenant, Workspace};
+use crate::storage::{Result, StorageError, StoredAccessKey};
+
+pub async fn put_tenant(connection: &mut PgConnection, tenant: &Tenant) -> Result<()> {
+    let sql = "INSERT INTO tenants (id, display_name) VALUES ($1, $2) \
+               ON CONFLICT (id) DO UPDATE SET display_name = excluded.display_name";
+    let query = sqlx::query(sql).bind(tenant.id.uuid()).bind(&tenant.display_name);
+    run(connection, query, format!("tenant {}", tenant.id)).await?;
+    changed(connection, "hierarchy", &tenant.id.to_string()).await
+}
+
+pub async fn delete_tenant(connection: &mut PgConnection, id: TenantId) -> Result<()> {
+    let query = sqlx::query("DELETE FROM tenants WHERE id = $1").bind(id.uuid());
+    run(connection, query, format!("tenant {id}")).await?;
+    changed(connection, "hierarchy", &id.to_string()).await
+}
+
+pub async fn put_subscription(connection: &mut PgConnection, subscription: &Subscription) -> Result<()> {
+    // To move it to another tenant would carry its workspaces over the boundary that no role crosses.
+    let sql = "INSERT INTO subscriptions (subscription_key, id, tenant_id, display_name) VALUES ($1, $2, $3, $4) \
+               ON CONFLICT (subscription_key) DO UPDATE SET display_name = excluded.display_name \
+               WHERE subscriptions.tenant_id = excluded.tenant_id";
+    let query = sqlx::query(sql)
+        .bind(subscription.id.to_ascii_lowercase())
+        .bind(&subscription.id)
+        .bind(subscription.tenant_id.uuid())
+        .bind(&subscription.display_name);
+    put(connection, query, format!("subscription {}", subscription.id), "tenant").await?;
+    changed(connection, "hierarchy", &subscription.id).await
+}
+
+pub async fn delete_subscription(connection: &mut PgConnection, id: &str) -> Result<()> {
+    let key = id.to_ascii_lowercase();
+    delete_assignments_under(connection, &format!("/subscriptions/{key}")).await?;
+    let query = sqlx::query("DELETE FROM subscriptions WHERE subscription_key = $1").bind(key);
+    run(connection, query, format!("subscription {id}")).await?;
+    changed(connection, "hierarchy", id).await
+}
+
+pub const WORKSPACE_CHANGED: &str = "SELECT updated_at FROM workspaces WHERE workspace_key = $1";
+pub const WEBSERVICE_CHANGED: &str = "SELECT updated_at FROM webservices WHERE webservice_key = $1";
+
+/// Ends the transaction unless the row was last changed at that time, or with `None` unless there is no row.
+pub async fn expect(
+    connection: &mut PgConnection,
+    changed_at: &'static str,
+    key: &str,
+    expected: Option<DateTime<Utc>>,
+) -> Result<()> {
+    let found: Option<DateTime<Utc>> =
+        sqlx::query_scalar(changed_at).bind(key).fetch_optional(connection).await.map_err(unavailable)?;
+    if found == expected.map(instant) {
+        return Ok(());
+    }
+    Err(StorageError::Stale(format!("{key}: was changed by somebody else at the same time; read it again")))
+}
+
+pub async fn put_workspace(connection: &mut PgConnection, workspace: &Workspace) -> Result<()> {
+    let sql = "INSERT INTO workspaces (workspace_key, id, subscription_key, home_region, failover_regions, \
+               created_at, updated_at) VALUES ($1, $2, $3, $4, $5, $6, $7) ON CONFLICT (workspace_key) DO UPDATE SET \
+               home_region = excluded.home_region, failover_regions = excluded.failover_regions, \
+               updated_at = excluded.updated_at";
+    let key = workspace.id.key();
+    let query = sqlx::query(sql)
+        .bind(key.clone())
+        .bind(workspace.id.to_string())
+        .bind(workspace.id.subscription().to_ascii_lowercase())
+        .bind(workspace.home_region.as_str())
+        .bind(to_json(&workspace.failover_regions)?)
+        .bind(instant(workspace.created_at))
+        .bind(instant(workspace.updated_at));
+    run(connection, query, &workspace.id).await?;
+    changed(connection, "workspace", &key).await
+}
+
+pub async fn delete_workspace(connection: &mut PgConnection, id: &WorkspaceId) -> Result<()> {
+    let key = id.key();
+    delete_assignments_under(connection, &key).await?;
+    let query = sqlx::query("DELETE FROM workspaces WHERE workspace_key = $1").bind(key.clone());
+    run(connection, query, id).await?;
+    changed(connection, "workspace", &key).await
+}
+
+pub async fn put_webservice(connection: &mut PgConnection, webservice: &Webservice) -> Result<()> {
+    let sql = "INSERT INTO webservices (webservice_key, id, workspace_key, compute_type, auth_mode, compute_region, \
+               scoring_uri, token_lifetime_seconds, description, tags, created_at, updated_at) \
+               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (webservice_key) DO UPDATE SET \
+               compute_type = excluded.compute_type, auth_mode = excluded.auth_mode, \
+               compute_region = excluded.compute_region, scoring_uri = excluded.scoring_uri, \
+               token_lifetime_seconds = excluded.token_lifetime_seconds, description = excluded.description, \
+               tags = excluded.tags, updated_at = excluded.updated_at";
+    let key = webservice.id.key();
+    let query = sqlx::query(sql)
+        .bind(key.clone())
+        .bind(webservice.id.to_string())
+        .bind(webservice.id.workspace().key())
+        .bind(webservice.compute_type.as_str())
+        .bind(webservice.auth_mode.as_str())
+        .bind(webservice.compute_region.as_str())
+        .bind(&webservice.scoring_uri)
+        .bind(webservice.token_lifetime.map(|lifetime| i64::from(lifetime.seconds())))
+        .bind(&webservice.description)
+        .bind(to_json(&webservice.tags)?)
+        .bind(instant(webservice.created_at))
+        .bind(instant(webservice.updated_at));
+    run(connection, query, &webservice.id).await?;
+    changed(connection, "webservice", &key).await
+}
+
+pub async fn delete_webservice(connection: &mut PgConnection, id: &WebserviceId) -> Result<()> {
+    let key = id.key();
+    delete_assignments_under(connection, &key).await?;
+    let query = sqlx::query("DELETE FROM webservices WHERE webservice_key = $1").bind(key.clone());
+    run(connection, query, id).await?;
+    changed(connection, "webservice", &key).await
+}
+
+pub async fn put_access_key(
+    connection: &mut PgConnection,
+    id: &WebserviceId,
+    stored: &StoredAccessKey,
+) -> Result<()> {
+    let sql = "INSERT INTO access_keys (webservice_key, name, generation, digest, sealed_value, sealed_data_key, kek_id, \
+               created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (webservice_key, name) DO UPDATE SET \
+               generation = excluded.generation, digest = excluded.digest, sealed_value = excluded.sealed_value, \
+               sealed_data_key = excluded.sealed_data_key, kek_id = excluded.kek_id, created_at = excluded.created_at \
+               WHERE access_keys.generation = excluded.generation - 1";
+    let (key, webservice_key) = (&stored.key, id.key());
+    let query = sqlx::query(sql)
+        .bind(webservice_key.clone())
+        .bind(key.name.as_str())
+        .bind(key.generation)
+        .bind(key.digest.0.as_slice())
+        .bind(stored.sealed.private.as_slice())
+        .bind(stored.sealed.data_key.as_slice())
+        .bind(stored.kek_id.as_slice())
+        .bind(instant(key.created_at));
+    let written = run(connection, query, id).await?;
+    if written == 0 && key.generation > 1 {
+        let name = key.name.as_str().to_lowercase();
+        return Err(StorageError::Stale(format!(
+            "the {name} key was regenerated by somebody else at the same time: read it again"
+        )));
+    }
+    changed(connection, "webservice", &webservice_key).await
+}
+
+/// Deletes the role assignments at a resource and below it, so that a later one of the same name inherits none.
+async fn delete_assignments_under(connection: &mut PgConnection, key: &str) -> Result<()> {
+    // From the first key of a deeper segment to the last: `rg-a2` does not begin with `rg-a/`.
+    let (low, high) = (format!("{key}/"), format!("{key}/{}", char::MAX));
+    let log = log!(
+        "SELECT DISTINCT 'principal' AS kind, client_id::text AS subject FROM principals \
+         JOIN role_assignments USING (object_id) WHERE scope_key = $1 OR (scope_key > $2 AND scope_key < $3)"
+    );
+    let query = sqlx::query(log).bind(key).bind(low.clone()).bind(high.clone());
+    run(connection, query, key).await?;
+    let delete = "DELETE FROM role_assignments WHERE scope_key = $1 OR (scope_key > $2 AND scope_key < $3)";
+    run(connection, sqlx::query(delete).bind(key).bind(low).bind(high), key).await?;
+    Ok(())
+}
