@@ -28,7 +28,8 @@ async fn ship(core: &Core) {
 async fn follow(core: &Core) {
     let mut tick: u32 = 0;
     loop {
-        tokio::time::sleep(FOLLOW_EVERY).await;
+        // An error has slept already.
+        let _ = core.store.change_signal().await;
         tick = tick.wrapping_add(1);
         let keys_changed = match core.directory.follow().await {
             Ok(changes) => changes.contains(&Change::SigningKeys),

@@ -26,6 +26,10 @@ CREATE TABLE audit_records (
     request_id     text NOT NULL,
     trace_id       text,
     latency_micros bigint NOT NULL,
+    -- Where the row stands in its writer's chain; verified by reading all rows, so no index.
+    chain          uuid NOT NULL,
+    link           bigint NOT NULL CHECK (link >= 0),
+    code           bytea NOT NULL CHECK (length(code) = 32),
     PRIMARY KEY (occurred_at, id)
 ) PARTITION BY RANGE (occurred_at);
 

@@ -91,7 +91,7 @@ impl Recorder {
     /// Returns when the record is durable. A caller that goes away meanwhile leaves its record behind, to be committed
     /// like the others.
     pub async fn record(&self, record: AuditRecord) -> Outcome {
-        let pending = Pending::new(record);
+        let pending = Pending::new(record.storable());
         loop {
             // Only a committer whose worker stopped leaves no outcome, so this goes round once for each worker that
             // stops. Whether its commit reached the database is unknown; committing a record twice leaves one row.
@@ -109,7 +109,7 @@ impl Recorder {
     ) -> Result<Vec<Change>, StorageError> {
         let mut chain = self.0.changes.lock().await;
         let before = chain.head();
-        let chained = chain.extend(records);
+        let chained = chain.extend(records.into_iter().map(AuditRecord::storable).collect());
         let after = chain.head();
         // Until the outcome is known there is a doubt, which stays if this caller goes away.
         chain.end();

@@ -9,7 +9,7 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::{ConfigArg, Failure, Outcome, with_core};
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::services::Core;
 use crate::services::registry_file::{Difference, RegistryFile, ShownSecret, compare};
 
@@ -37,8 +37,10 @@ const LINES_SHOWN: usize = 200;
 pub fn run(args: &Args) -> Outcome {
     let config = Config::load(&args.config.config)?;
     let file = read(&args.file)?;
-    let database = &config.storage.sqlite_file;
-    if args.dry_run && !database.exists() {
+    if let Place::Sqlite(database) = config.storage.place()?
+        && args.dry_run
+        && !database.exists()
+    {
         let what = format!("{}: no database yet, and a dry run makes none", database.display());
         return Err(Failure(what));
     }

@@ -14,7 +14,7 @@ use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
 
-use crate::config::{Config, Log, LogFormat};
+use crate::config::{Config, Log, LogFormat, Place};
 use crate::startup::{Parts, check_certificate, compose};
 use crate::telemetry;
 
@@ -119,7 +119,7 @@ fn check(args: &ConfigArg) -> Outcome {
 
 /// Refuses to read from a database that is not there, rather than to make an empty one.
 fn demand_database(config: &Config) -> Result<(), Failure> {
-    let file = &config.storage.sqlite_file;
+    let Place::Sqlite(file) = config.storage.place()? else { return Ok(()) };
     if file.is_file() {
         return Ok(());
     }

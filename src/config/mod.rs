@@ -1,6 +1,8 @@
 //! The configuration: file < `WSTS_SECTION__KEY` < flags. Unknown keys are errors, units stand in the names, secrets
 //! come from a file or the environment and never show in `Debug`.
 
+mod storage;
+
 use std::net::SocketAddr;
 use std::path::{Path, PathBuf};
 
@@ -9,6 +11,8 @@ use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 use zeroize::Zeroizing;
+
+pub use self::storage::{Place, Storage};
 
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::region::Region;
@@ -74,12 +78,6 @@ pub struct Ops {
 #[serde(deny_unknown_fields)]
 pub struct RegionSection {
     pub name: Region,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Storage {
-    pub sqlite_file: PathBuf,
 }
 
 /// Each either in the environment or in a file. A KEK may be a list: the first seals, all open.
@@ -295,6 +293,8 @@ impl Config {
                 return fail(format!("{name} must be at least 1"));
             }
         }
+        self.storage.check()?;
+        self.spool_file()?;
         if self.audit.spool_max_bytes < MIN_SPOOL_BYTES {
             return fail(format!("audit.spool_max_bytes must be at least {MIN_SPOOL_BYTES}"));
         }
@@ -313,9 +313,15 @@ impl Config {
         self.key_policy().check().map_err(|error| ConfigError(error.to_string()))
     }
 
-    pub fn spool_file(&self) -> PathBuf {
-        let beside = || self.storage.sqlite_file.with_extension("spool");
-        self.audit.spool_file.clone().unwrap_or_else(beside)
+    /// # Errors
+    /// There is no SQLite file to have it beside, and none is named.
+    pub fn spool_file(&self) -> Result<PathBuf, ConfigError> {
+        let beside = self.storage.sqlite_file.as_ref().map(|file| file.with_extension("spool"));
+        self.audit.spool_file.clone().or(beside).ok_or_else(|| {
+            ConfigError(
+                "audit.spool_file is missing: name a file on a local disk, one for each process".to_owned(),
+            )
+        })
     }
 
     pub fn key_policy(&self) -> KeyPolicy {

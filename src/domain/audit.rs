@@ -125,6 +125,22 @@ pub struct AuditRecord {
     pub latency_micros: i64,
 }
 
+impl AuditRecord {
+    /// As every database can hold it: PostgreSQL has no text with NUL in it. Before the record is linked, so that its
+    /// code is over what is stored.
+    #[must_use]
+    pub fn storable(mut self) -> Self {
+        let clean = |text: &str| text.contains('\0').then(|| text.replace('\0', "\u{fffd}"));
+        if let Some(cleaned) = self.resource.as_deref().and_then(clean) {
+            self.resource = Some(cleaned.into());
+        }
+        if let Some(cleaned) = self.detail.as_deref().and_then(clean) {
+            self.detail = Some(cleaned);
+        }
+        self
+    }
+}
+
 /// Who asked.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Actor {

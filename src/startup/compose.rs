@@ -10,7 +10,7 @@ use super::{Parts, StartError};
 use crate::audit::Recorder;
 use crate::audit::chain::{ChainKey, ChainMaker};
 use crate::audit::spool::Spool;
-use crate::config::Config;
+use crate::config::{Config, Place};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
 use crate::domain::audit::{Actor, AuditFilter};
@@ -23,6 +23,7 @@ use crate::services::{Core, Settings};
 use crate::signing::provider;
 use crate::signing::sealing::{KekList, Pepper, hex};
 use crate::signing::signer::KeyRing;
+use crate::storage::postgres::PostgresStore;
 use crate::storage::sqlite::SqliteStore;
 use crate::storage::{Mutation, Store};
 
@@ -44,7 +45,10 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let keks = KekList::new(&primary, &others);
     let pepper_key = config.secrets.pepper()?;
     let pepper = Pepper::new(&pepper_key);
-    let store: Arc<dyn Store> = Arc::new(SqliteStore::open(&config.storage.sqlite_file).await?);
+    let store: Arc<dyn Store> = match config.storage.place()? {
+        Place::Sqlite(file) => Arc::new(SqliteStore::open(file).await?),
+        Place::Postgres(settings) => Arc::new(PostgresStore::open(&settings).await?),
+    };
     let spool = if spools { Some(open_spool(store.as_ref(), config, &parts).await?) } else { None };
     check_secrets(store.as_ref(), &pepper, &keks).await?;
     let region = config.region.name.clone();
@@ -86,7 +90,7 @@ async fn open_spool(store: &dyn Store, config: &Config, parts: &Parts) -> Result
     let made = entropy::random_uuid(parts.entropy.as_ref());
     let database = store.remember("database_id", made.as_bytes()).await?;
     let database = Uuid::from_slice(&database).unwrap_or_default();
-    Ok(Spool::open(&config.spool_file(), database, config.audit.spool_max_bytes)?)
+    Ok(Spool::open(&config.spool_file()?, database, config.audit.spool_max_bytes)?)
 }
 
 /// Refuses secrets under which what is in the database can't be checked or opened.

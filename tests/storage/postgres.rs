@@ -351,7 +351,7 @@ async fn texts_that_the_database_can_not_hold_cost_no_record() {
     let all = AuditFilter { limit: 10, ..AuditFilter::default() };
     let read = store.audit(&all).await.unwrap();
     assert_eq!(read.len(), 2);
-    assert_eq!(read[1].resource.as_deref(), Some("a\u{fffd}b"));
+    assert_eq!(read[1].record.resource.as_deref(), Some("a\u{fffd}b"));
     let of = AuditFilter { webservice: Some("A\0".to_owned()), ..all };
     assert_eq!(store.audit(&of).await.unwrap(), read[1..], "found by what was sent");
     // In the registry it is the caller's mistake.
@@ -359,4 +359,17 @@ async fn texts_that_the_database_can_not_hold_cost_no_record() {
     named.display_name = "a\0b".to_owned();
     let refused = store.commit(&[Mutation::PutTenant(named)], &[]).await;
     assert!(matches!(refused, Err(StorageError::Conflict(_))), "{refused:?}");
+}
+
+#[tokio::test]
+async fn chains_hold_over_what_is_stored() {
+    let database = fresh().await;
+    let store = database.open().await.unwrap();
+    let recorder = crate::recorder::recorder_with(&store, None).await;
+    crate::recorder::fill(&recorder, 0, 100).await;
+    let odd = AuditRecord { resource: Some("a\0b".into()), detail: Some("\0".to_owned()), ..record(1000) };
+    recorder.record(odd.clone()).await.unwrap();
+    recorder.commit(&[], vec![AuditRecord { id: record(1001).id, ..odd }]).await.unwrap();
+    let read = crate::recorder::verify(crate::recorder::all(&store).await).unwrap();
+    assert_eq!((read.records, read.chains), (204, 2));
 }

@@ -29,7 +29,7 @@ fn key() -> ChainKey {
 }
 
 /// As a process that starts has it.
-async fn recorder_with(store: &Arc<dyn Store>, spool: Option<Spool>) -> Recorder {
+pub async fn recorder_with(store: &Arc<dyn Store>, spool: Option<Spool>) -> Recorder {
     let region = Region::parse("local").unwrap();
     let metrics = Arc::new(Metrics::new(&region).unwrap());
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy::new()));
@@ -49,7 +49,7 @@ async fn recorder(database: &SqliteFile) -> (Recorder, Arc<dyn Store>) {
     (recorder_with(&store, None).await, store)
 }
 
-async fn all(store: &Arc<dyn Store>) -> Vec<Chained<AuditRecord>> {
+pub async fn all(store: &Arc<dyn Store>) -> Vec<Chained<AuditRecord>> {
     let page = store.audit_after(AuditCursor::From(DateTime::UNIX_EPOCH), 100_000).await.unwrap();
     page.into_iter().map(|(_, found)| found).collect()
 }
@@ -59,14 +59,14 @@ async fn count(store: &Arc<dyn Store>) -> usize {
     all(store).await.iter().filter(|found| found.record.event != Event::ChainStart).count()
 }
 
-fn verify(records: Vec<Chained<AuditRecord>>) -> Result<Read, Fault> {
+pub fn verify(records: Vec<Chained<AuditRecord>>) -> Result<Read, Fault> {
     let mut verifier = Verifier::new(key());
     records.into_iter().try_for_each(|found| verifier.read(found))?;
     verifier.finish()
 }
 
 /// `records` records in batches of all sizes, and as many changes.
-async fn fill(recorder: &Recorder, first: i64, records: i64) {
+pub async fn fill(recorder: &Recorder, first: i64, records: i64) {
     let mut tasks = tokio::task::JoinSet::new();
     for n in first..first + records {
         let recorder = recorder.clone();

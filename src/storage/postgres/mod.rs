@@ -16,7 +16,6 @@ mod write_access;
 mod write_resources;
 mod write_signing_keys;
 
-use std::sync::Arc;
 use std::time::Duration;
 
 use async_trait::async_trait;
@@ -30,7 +29,7 @@ use super::{
     Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
     StoredSigningKey, WebserviceFacts,
 };
-use crate::domain::audit::{AuditEntry, AuditFilter, AuditRecord};
+use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
 use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
@@ -145,7 +144,7 @@ impl Store for PostgresStore {
         within(LONG_READ_LIMIT, registry::snapshot(&self.pool)).await
     }
 
-    async fn commit(&self, mutations: &[Mutation], records: &[AuditRecord]) -> Result<Vec<Change>> {
+    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&AuditRecord>]) -> Result<Vec<Change>> {
         let _turn = self.turn().await?;
         let limit = mutations::time_limit(mutations.len());
         let mut tries = 0;
@@ -185,16 +184,24 @@ impl Store for PostgresStore {
         let _ = tokio::time::timeout(CLOSE_LIMIT, closed).await;
     }
 
-    async fn append_audit(&self, records: &[Arc<AuditRecord>]) -> Result<()> {
+    async fn append_audit(&self, records: &[Chained<&AuditRecord>]) -> Result<()> {
         within(self.limit, audit::append(&self.pool, records)).await
     }
 
-    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<AuditEntry>> {
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>> {
         within(self.limit, audit::by_id(&self.pool, id)).await
     }
 
-    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<AuditEntry>> {
+    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
         within(LONG_READ_LIMIT, audit::list(&self.pool, filter)).await
+    }
+
+    async fn audit_after(
+        &self,
+        cursor: AuditCursor,
+        limit: u32,
+    ) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>> {
+        within(LONG_READ_LIMIT, audit::after(&self.pool, cursor, limit)).await
     }
 
     async fn regions(&self) -> Result<Vec<(Region, Region)>> {

@@ -1,6 +1,5 @@
 //! Audit rows. A batch is one statement, so its commit is one round trip to the database's thread.
 
-use std::borrow::Cow;
 use std::net::IpAddr;
 use std::sync::{Arc, OnceLock};
 
@@ -9,13 +8,11 @@ use sqlx::query::QueryScalar;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Encode, FromRow, QueryBuilder, Sqlite, Type};
 
-use super::codec::{Columns as _, corrupt, micros, unavailable};
-use crate::domain::audit::{
-    Actor, AuditCursor, AuditFilter, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RequestFacts,
-    TokenFacts,
-};
-use crate::domain::ids::{AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, TenantId};
+use super::codec::{micros, unavailable};
+use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
+use crate::domain::ids::AuditRecordId;
 use crate::domain::resource::WebserviceId;
+use crate::storage::read::{self, Columns as _};
 use crate::storage::{Result, StorageError};
 
 /// Rows in the largest statement. SQLite takes 32,766 parameters; beyond this size nothing is gained.
@@ -242,7 +239,7 @@ pub async fn by_id(pool: &SqlitePool, id: AuditRecordId) -> Result<Option<Chaine
         .fetch_optional(pool)
         .await
         .map_err(unavailable)?;
-    row.as_ref().map(chained).transpose()
+    row.as_ref().map(read::chained).transpose()
 }
 
 pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
@@ -283,7 +280,7 @@ pub async fn list(pool: &SqlitePool, filter: &AuditFilter) -> Result<Vec<Chained
     }
     query.push(" ORDER BY position DESC LIMIT ").push_bind(filter.limit);
     let rows = query.build().fetch_all(pool).await.map_err(unavailable)?;
-    rows.iter().map(chained).collect()
+    rows.iter().map(read::chained).collect()
 }
 
 /// Rows behind the cursor, whose place is a position.
@@ -302,57 +299,9 @@ pub async fn after(
         .fetch_all(pool)
         .await
         .map_err(unavailable)?;
-    let placed = |row| {
-        let found = chained(row)?;
+    let placed = |row: &SqliteRow| {
+        let found = read::chained(row)?;
         Ok((AuditCursor::Behind { place: row.int("position")?, id: found.record.id }, found))
     };
     rows.iter().map(placed).collect()
-}
-
-fn chained(row: &SqliteRow) -> Result<Chained<AuditRecord>> {
-    let id = row.id("id")?;
-    let read = || {
-        let chain = ChainId::from_uuid(row.id("chain")?);
-        let link = Link { chain, number: row.int("link")?, code: LinkCode(row.bytes("code")?) };
-        Ok(Chained { record: record(row)?, link })
-    };
-    // Among a million rows only its id helps to find the one.
-    read().map_err(|error: StorageError| match error {
-        StorageError::Corrupt(what) => StorageError::Corrupt(format!("audit record {id}: {what}")),
-        other => other,
-    })
-}
-
-fn record(row: &SqliteRow) -> Result<AuditRecord> {
-    let token = row.text_opt("token_id")?.map(|token_id| {
-        let expires_at = row.time("expires_at")?;
-        Ok(TokenFacts { token_id: token_id.into(), kid: row.text("kid")?, expires_at })
-    });
-    let address = |text: String| text.parse().map_err(|error| corrupt("address", error));
-    let word = |column| Ok(row.text_opt(column)?.map(Cow::Owned));
-    Ok(AuditRecord {
-        id: AuditRecordId::from_uuid(row.id("id")?),
-        occurred_at: row.time("occurred_at")?,
-        event: row.parsed("event", |text| Event::parse(text).ok_or("unknown"))?,
-        outcome: row.parsed("outcome", |text| Outcome::parse(text).ok_or("unknown"))?,
-        reason: word("reason")?,
-        actor: Actor {
-            object_id: row.id_opt("object_id")?.map(ObjectId::from_uuid),
-            client_id: row.id_opt("client_id")?.map(ClientId::from_uuid),
-            tenant_id: row.id_opt("tenant_id")?.map(TenantId::from_uuid),
-            credential_id: row.id_opt("credential_id")?.map(CredentialId::from_uuid),
-            method: word("method")?,
-        },
-        resource: row.text_opt("resource")?.map(Arc::from),
-        token: token.transpose()?,
-        detail: row.text_opt("detail")?,
-        request: RequestFacts {
-            endpoint: row.text("endpoint")?.into(),
-            region: row.text("region")?.into(),
-            address: row.text_opt("address")?.map(address).transpose()?,
-            request_id: row.text("request_id")?.into(),
-            trace_id: row.text_opt("trace_id")?,
-        },
-        latency_micros: row.int("latency_micros")?,
-    })
 }
