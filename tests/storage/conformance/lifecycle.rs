@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use tokio::task::JoinSet;
+use uuid::Uuid;
 use workspace_sts::domain::audit::AuditFilter;
-use workspace_sts::domain::principal::SecretSlot;
+use workspace_sts::domain::ids::CredentialId;
+use workspace_sts::domain::principal::{KeyCredential, SecretSlot};
 use workspace_sts::domain::webservice::Webservice;
 use workspace_sts::storage::{Mutation, StorageError};
 
@@ -130,26 +132,25 @@ pub async fn a_follower_misses_no_change_of_other_processes(database: &dyn Datab
 
 pub async fn a_limit_holds_among_processes(database: &dyn Database) {
     let stores = [database.open().await.unwrap(), database.open().await.unwrap()];
-    with_world(&stores[0]).await;
-    let add = |n| Mutation::AddKeyCredential(Box::new(key_credential(n, 1)));
-    put(&stores[0], &(1..=17).map(add).collect::<Vec<_>>()).await;
-    let mut adding: JoinSet<_> = (0..8)
-        .map(|n| {
-            let store = Arc::clone(&stores[n % 2]);
-            async move { store.commit(&[add(100 + n as u128)], &[]).await }
-        })
-        .collect();
-    let mut added = 0;
-    while let Some(outcome) = adding.join_next().await {
-        match outcome.expect("no panic") {
-            Ok(_) => added += 1,
-            Err(StorageError::Conflict(_)) => {}
-            other => panic!("neither added nor refused: {other:?}"),
+    put(&stores[0], &[Mutation::PutTenant(tenant(1))]).await;
+    // One place is left to each principal, and two want it.
+    for caller in 1..=16 {
+        let id = |n| CredentialId::from_uuid(Uuid::from_u128(100 * caller + n));
+        let add = |n| {
+            let key = KeyCredential { id: id(n), ..key_credential(n, caller) };
+            Mutation::AddKeyCredential(Box::new(key))
+        };
+        let mut puts = vec![Mutation::PutPrincipal(principal(caller, 1))];
+        puts.extend((1..=19).map(add));
+        put(&stores[0], &puts).await;
+        let (one, other) = ([add(20)], [add(21)]);
+        match tokio::join!(stores[0].commit(&one, &[]), stores[1].commit(&other, &[])) {
+            (Ok(_), Err(StorageError::Conflict(_))) | (Err(StorageError::Conflict(_)), Ok(_)) => {}
+            outcomes => panic!("not one winner: {outcomes:?}"),
         }
+        let facts = stores[0].principal_facts(client_id(caller)).await.unwrap().expect("it is there");
+        assert_eq!(facts.key_credentials.len(), 20);
     }
-    assert_eq!(added, 3);
-    let facts = stores[0].principal_facts(client_id(1)).await.unwrap().expect("it is there");
-    assert_eq!(facts.key_credentials.len(), 20);
 }
 
 pub async fn an_expectation_has_one_winner_among_processes(database: &dyn Database) {
