@@ -111,7 +111,7 @@ fn prepare(args: &Args) -> Result<Config, Failure> {
     // Whole paths, so that the file can be named from anywhere.
     let folder = &folder.canonicalize()?;
     let text = format!(
-        "[server]\nlisten = \"{}\"\nissuer = \"{issuer}\"\n[server.tls]\ncertificate_file = {:?}\nkey_file = {:?}\n\
+        "[server]\nlisten = \"{}\"\nissuer = \"{issuer}\"\nunready_seconds = 0\n[server.tls]\ncertificate_file = {:?}\nkey_file = {:?}\n\
          [ops]\nlisten = \"{}\"\n[region]\nname = \"local\"\n[storage]\nsqlite_file = {:?}\n\
          [secrets]\nkek_file = {:?}\npepper_file = {:?}\n",
         SocketAddr::from((Ipv4Addr::LOCALHOST, args.port)),

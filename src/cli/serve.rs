@@ -25,7 +25,9 @@ pub async fn serve(running: Running) -> std::io::Result<()> {
     let (mut term, mut interrupt) = (signal(SignalKind::terminate())?, signal(SignalKind::interrupt())?);
     tokio::spawn(async move {
         tokio::select! { _ = term.recv() => {}, _ = interrupt.recv() => {} }
-        tracing::info!("draining: running requests may end, new ones are refused");
+        tracing::info!(
+            "draining: not ready from now on; then no new requests are taken, and running ones may end"
+        );
         let draining = tokio::spawn({
             let stopper = stopper.clone();
             async move { stopper.stop(true).await }

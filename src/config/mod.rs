@@ -55,6 +55,11 @@ pub struct Server {
     pub tls: Option<Tls>,
     /// Threads that answer requests; one for each core when absent.
     pub workers: Option<usize>,
+    /// After SIGTERM: how long new requests are still taken while `/readyz` says no, so that whoever distributes them
+    /// turns elsewhere first.
+    #[serde(default = "default_unready")]
+    pub unready_seconds: u64,
+    /// How long running requests may then take to end.
     #[serde(default = "default_drain")]
     pub drain_seconds: u64,
 }
@@ -150,6 +155,10 @@ pub enum LogFormat {
     Auto,
     Json,
     Text,
+}
+
+const fn default_unready() -> u64 {
+    5
 }
 
 const fn default_drain() -> u64 {
@@ -275,8 +284,12 @@ impl Config {
                     .to_owned(),
             );
         }
-        if self.server.drain_seconds > MAX_DRAIN_SECONDS {
-            return fail(format!("server.drain_seconds must be at most {MAX_DRAIN_SECONDS}"));
+        for (name, seconds) in
+            [("unready", self.server.unready_seconds), ("drain", self.server.drain_seconds)]
+        {
+            if seconds > MAX_DRAIN_SECONDS {
+                return fail(format!("server.{name}_seconds must be at most {MAX_DRAIN_SECONDS}"));
+            }
         }
         if self.server.workers == Some(0) {
             return fail("server.workers must be at least 1".to_owned());

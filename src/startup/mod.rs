@@ -72,6 +72,7 @@ pub struct Running {
     pub public: SocketAddr,
     pub ops: SocketAddr,
     draining: Data<Draining>,
+    unready: std::time::Duration,
     handles: [ServerHandle; 2],
     servers: [Server; 2],
     worker: tokio::task::JoinHandle<()>,
@@ -130,6 +131,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         public: public_address,
         ops: ops_address,
         draining,
+        unready: std::time::Duration::from_secs(config.server.unready_seconds),
         handles,
         servers: [server, ops_server],
         worker,
@@ -140,13 +142,18 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
 #[derive(Clone)]
 pub struct Stopper {
     draining: Data<Draining>,
+    unready: std::time::Duration,
     handles: [ServerHandle; 2],
 }
 
 impl Stopper {
-    /// Says "not ready", lets running requests end, and stops. With `graceful` off, stops at once.
+    /// Says "not ready" for a while, then takes no more requests, lets running ones end, and stops. With `graceful` off,
+    /// stops at once.
     pub async fn stop(&self, graceful: bool) {
         self.draining.0.store(true, Ordering::SeqCst);
+        if graceful {
+            tokio::time::sleep(self.unready).await;
+        }
         let [public, ops] = &self.handles;
         public.stop(graceful).await;
         ops.stop(false).await;
@@ -155,7 +162,7 @@ impl Stopper {
 
 impl Running {
     pub fn stopper(&self) -> Stopper {
-        Stopper { draining: self.draining.clone(), handles: self.handles.clone() }
+        Stopper { draining: self.draining.clone(), unready: self.unready, handles: self.handles.clone() }
     }
 
     /// Serves until stopped.

@@ -131,7 +131,7 @@ impl Deployment {
     pub fn try_config(&self) -> Result<Config, ConfigError> {
         let file = self.path("wsts.toml");
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nissuer = \"{ISSUER}\"\nworkers = 2\ndrain_seconds = 5\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nissuer = \"{ISSUER}\"\nworkers = 2\nunready_seconds = 0\ndrain_seconds = 5\n\
              [server.tls]\ncertificate_file = {:?}\nkey_file = {:?}\n[ops]\nlisten = \"127.0.0.1:0\"\n\
              [region]\nname = \"local\"\n[storage]\nsqlite_file = {:?}\n[secrets]\nkek_file = {:?}\npepper_file = {:?}\n\
              [keys]\nalgorithm = \"{}\"\n{}",

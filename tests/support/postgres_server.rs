@@ -8,7 +8,7 @@
 #![allow(dead_code)]
 
 use std::io::Write as _;
-use std::net::{Ipv4Addr, TcpListener};
+use std::net::{Ipv4Addr, TcpListener, TcpStream};
 use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _, chown};
 use std::path::{Path, PathBuf};
 use std::process::{Child, ChildStdin, Command, Stdio};
@@ -17,6 +17,9 @@ use std::time::{Duration, Instant};
 
 /// The one user with a password; everybody else on the loopback is trusted.
 pub const GUARDED: &str = "guarded";
+
+/// What is called here; clients of the same package may lie on the path without them.
+const PROGRAMS: [&str; 3] = ["initdb", "postgres", "pg_basebackup"];
 
 const START_TIMEOUT: Duration = Duration::from_secs(60);
 
@@ -35,6 +38,8 @@ rm -rf "$folder"
 
 pub struct PostgresServer {
     port: u16,
+    folder: PathBuf,
+    settings: Vec<String>,
     keeper: Child,
     /// Closed by the end of this process at the latest.
     line: Option<ChildStdin>,
@@ -81,7 +86,9 @@ impl PostgresServer {
         }
         // Another program may take the port between the look and the start.
         for _ in 0..3 {
-            if let Some(server) = Self::try_start(&account, &binaries, &folder, settings) {
+            let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
+            let port = free.expect("a free port").port();
+            if let Some(server) = Self::try_start(&folder, settings, port) {
                 return server;
             }
         }
@@ -89,9 +96,55 @@ impl PostgresServer {
         panic!("PostgreSQL does not start: {log}");
     }
 
-    fn try_start(account: &Account, binaries: &Path, folder: &Path, settings: &[&str]) -> Option<Self> {
+    /// A standby that follows this server.
+    pub fn standby(&self) -> Self {
+        let folder = tempfile::Builder::new().prefix("wsts-standby-").tempdir().expect("a folder").keep();
+        let account = Account::of_the_server();
+        account.give(&folder);
+        let copied = account
+            .command(&binaries().join("pg_basebackup"))
+            .args(["-h", "127.0.0.1", "-U", "postgres", "-R", "-X", "stream", "-c", "fast", "--no-sync"])
+            .args(["-p", &self.port.to_string(), "-D"])
+            .arg(folder.join("data"))
+            .current_dir(&folder)
+            .output()
+            .expect("pg_basebackup runs");
+        assert!(copied.status.success(), "pg_basebackup: {}", String::from_utf8_lossy(&copied.stderr));
         let free = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).and_then(|socket| socket.local_addr());
-        let port = free.expect("a free port").port();
+        Self::try_start(&folder, &[], free.expect("a free port").port()).expect("the standby starts")
+    }
+
+    /// Ends the server at once, as a crash does; what it confirmed is in its log.
+    pub fn crash(&self) {
+        let pid = std::fs::read_to_string(self.folder.join("data/postmaster.pid")).expect("it runs");
+        let pid = pid.lines().next().expect("a line").to_owned();
+        let done = Command::new("kill").args(["-QUIT", &pid]).status().expect("kill runs");
+        assert!(done.success(), "no server to end");
+        let deadline = Instant::now() + START_TIMEOUT;
+        while TcpStream::connect((Ipv4Addr::LOCALHOST, self.port)).is_ok() {
+            assert!(Instant::now() < deadline, "the server does not end");
+            std::thread::sleep(Duration::from_millis(10));
+        }
+    }
+
+    /// Starts it again after a crash, on the same port.
+    pub fn start_again(&mut self) {
+        let settings: Vec<&str> = self.settings.iter().map(String::as_str).collect();
+        let started = Self::try_start(&self.folder, &settings, self.port).expect("it starts again");
+        // The keeper before it has nothing left to end, and must not remove the folder.
+        let mut before = std::mem::replace(self, started);
+        let _ = before.keeper.kill();
+        let _ = before.keeper.wait();
+        before.line = None;
+        std::mem::forget(before);
+    }
+
+    pub const fn port(&self) -> u16 {
+        self.port
+    }
+
+    fn try_start(folder: &Path, settings: &[&str], port: u16) -> Option<Self> {
+        let (account, binaries) = (Account::of_the_server(), binaries());
         let mut server = account.command(&binaries.join("postgres"));
         server.arg("-D").arg(folder.join("data")).arg("-k").arg(folder).args(["-p", &port.to_string()]);
         // A test database need not outlive its machine, and a few hundred tests have pools of their own.
@@ -104,14 +157,17 @@ impl PostgresServer {
         keeper.args(["-c", KEEPER, "keeper"]).arg(folder).arg(server.get_program()).args(server.get_args());
         let mut keeper = keeper.stdin(Stdio::piped()).current_dir("/").spawn().expect("a shell");
         let line = keeper.stdin.take();
-        let server = Self { port, keeper, line };
+        let settings = settings.iter().map(|setting| (*setting).to_owned()).collect();
+        let server = Self { port, folder: folder.to_owned(), settings, keeper, line };
         let ready = folder.join(format!(".s.PGSQL.{port}.lock"));
         let pid = folder.join("data/postmaster.pid");
         let deadline = Instant::now() + START_TIMEOUT;
         while Instant::now() < deadline {
             // The eighth line says so (as pg_ctl reads it).
             let said = std::fs::read_to_string(&pid).unwrap_or_default();
-            if ready.exists() && said.lines().nth(7).is_some_and(|state| state.trim() == "ready") {
+            if ready.exists()
+                && said.lines().nth(7).is_some_and(|state| ["ready", "standby"].contains(&state.trim()))
+            {
                 return Some(server);
             }
             std::thread::sleep(Duration::from_millis(20));
@@ -174,7 +230,7 @@ impl Account {
     }
 }
 
-/// The folder with initdb and postgres: on the path, or the newest of those that Debian has.
+/// The folder with the server's programs: on the path, or the newest of those that Debian has.
 fn binaries() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();
     let mut folders: Vec<PathBuf> = std::env::split_paths(&path).collect();
@@ -183,8 +239,7 @@ fn binaries() -> PathBuf {
     let mut installed: Vec<_> = installed.map(|entry| entry.path()).collect();
     installed.sort_by_key(version);
     folders.extend(installed.into_iter().rev().map(|path| path.join("bin")));
-    let found = folders
-        .into_iter()
-        .find(|folder| folder.join("initdb").is_file() && folder.join("postgres").is_file());
+    let found =
+        folders.into_iter().find(|folder| PROGRAMS.iter().all(|program| folder.join(program).is_file()));
     found.expect("PostgreSQL 14 or newer: install the package `postgresql`, or put its initdb and postgres on the PATH")
 }
