@@ -44,11 +44,13 @@ pub async fn around(
         now: core.clock.now(),
         basic: false,
     };
-    let refused = match check_limits(&request) {
-        Some(problem) => Some(problem),
-        None if request.version() == Version::HTTP_2 => take_body_in(&mut request).await.err(),
-        None => None,
+    let over_limit = check_limits(&request);
+    // Of a request that is refused for its head as well: its answer is lost by the same way.
+    let broken = match request.version() {
+        Version::HTTP_2 => take_body_in(&mut request).await.err(),
+        _ => None,
     };
+    let refused = over_limit.or(broken);
     let outcome = match refused {
         Some(problem) => Ok(request.into_response(problem.response(dialect, &occasion))),
         None => {

@@ -17,6 +17,7 @@ mod credentials;
 mod federation;
 mod helpers;
 mod hostile;
+mod http2;
 mod issuer;
 mod metadata;
 mod ops;

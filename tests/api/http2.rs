@@ -1,0 +1,60 @@
+//! The same answers over HTTP/2, where one that is given before its request was read is lost.
+
+use std::sync::Arc;
+
+use actix_web::web::Bytes;
+use http::{HeaderMap, Request};
+use rustls::pki_types::{CertificateDer, ServerName, pem::PemObject as _};
+use rustls::{ClientConfig, RootCertStore};
+use tokio::net::TcpStream;
+use tokio_rustls::TlsConnector;
+
+use crate::helpers::*;
+
+/// Sends one request on a connection of its own; gives status and headers, or panics when the stream is reset.
+fn send(app: &TestApp, request: Request<()>, body: &'static [u8]) -> (u16, HeaderMap) {
+    let mut roots = RootCertStore::empty();
+    roots.add(CertificateDer::from_pem_slice(app.deployment.ca_pem.as_bytes()).unwrap()).unwrap();
+    let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
+        .with_safe_default_protocol_versions()
+        .unwrap()
+        .with_root_certificates(roots)
+        .with_no_client_auth();
+    config.alpn_protocols = vec![b"h2".to_vec()];
+    let address = app.public;
+    app.block_on(async move {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let name = ServerName::try_from("localhost").unwrap();
+        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let (client, connection) = h2::client::handshake(tls).await.unwrap();
+        tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let (answer, mut stream) = client.send_request(request, body.is_empty()).unwrap();
+        if !body.is_empty() {
+            stream.send_data(Bytes::from_static(body), true).unwrap();
+        }
+        let answer = answer.await.expect("an answer and not a reset stream");
+        let (head, mut body) = answer.into_parts();
+        while let Some(bytes) = body.data().await {
+            let count = bytes.expect("a whole body").len();
+            body.flow_control().release_capacity(count).unwrap();
+        }
+        (head.status.as_u16(), head.headers)
+    })
+}
+
+fn request(method: &str, path: &str) -> http::request::Builder {
+    Request::builder().method(method).uri(format!("https://localhost{path}"))
+}
+
+#[test]
+fn a_head_or_uri_that_is_too_large_is_answered_though_a_body_comes_with_it() {
+    let app = TestApp::start();
+    let body: &[u8] = &[b'x'; 20_000];
+    for _ in 0..5 {
+        let large = request("POST", "/oauth2/token").header("x-large", "a".repeat(17 * 1024));
+        assert_eq!(send(&app, large.body(()).unwrap(), body).0, 431);
+        let long = request("POST", &format!("/oauth2/token?{}", "a".repeat(9 * 1024)));
+        assert_eq!(send(&app, long.body(()).unwrap(), body).0, 414);
+    }
+}
