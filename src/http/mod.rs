@@ -6,6 +6,7 @@ pub mod body;
 pub mod call;
 pub mod canonical_path;
 mod denials;
+mod document;
 pub mod middleware;
 pub mod modelmanagement_v1;
 pub mod oauth;

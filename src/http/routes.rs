@@ -78,6 +78,7 @@ impl Row {
 
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
+    config.app_data(oauth::metadata::Kept::default());
     for row in oauth_rows() {
         config.service(row.resource());
     }

@@ -27,6 +27,17 @@ pub struct Document {
     pub etag: String,
 }
 
+impl Document {
+    /// The JSON of a value, and its tag: equal tags, equal bytes.
+    pub fn of(value: &impl serde::Serialize) -> Self {
+        // Our own strings and numbers; serialising them into memory can't fail.
+        let body = serde_json::to_vec(value).unwrap_or_default();
+        let digest = ring::digest::digest(&ring::digest::SHA256, &body);
+        let tag: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
+        Self { body, etag: format!("\"{tag}\"") }
+    }
+}
+
 impl Core {
     /// Serialises the documents again if the set or order of published keys is another one than before.
     pub fn publish_keys(&self, now: DateTime<Utc>) -> Result<(), JwksError> {
@@ -46,7 +57,12 @@ impl Core {
         let own =
             keys.iter().filter(|loaded| loaded.key.region == *region).map(|loaded| marked(&loaded)).collect();
         let verifier = KeySet::from_jwks(&union)?;
-        let published = Published { union: document(union), own: document(own), verifier, kids };
+        let published = Published {
+            union: Document::of(&JwkSet { keys: union }),
+            own: Document::of(&JwkSet { keys: own }),
+            verifier,
+            kids,
+        };
         self.published.store(std::sync::Arc::new(published));
         Ok(())
     }
@@ -65,12 +81,4 @@ fn max_age(ring: &KeyRing, policy: &crate::domain::signing_key::KeyPolicy, now: 
     let lead = if ring.active(now).is_some() { policy.lead } else { policy.least_lead() };
     let safe_until = ring.read_at + lead - Duration::seconds(CLOCK_TOLERANCE_SECONDS);
     (safe_until - now).min(policy.jwks_max_age).num_seconds().max(0)
-}
-
-fn document(keys: Vec<PublicJwk>) -> Document {
-    // Serialising strings into memory can't fail.
-    let body = serde_json::to_vec(&JwkSet { keys }).unwrap_or_default();
-    let digest = ring::digest::digest(&ring::digest::SHA256, &body);
-    let tag: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
-    Document { body, etag: format!("\"{tag}\"") }
 }

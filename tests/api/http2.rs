@@ -58,3 +58,15 @@ fn a_head_or_uri_that_is_too_large_is_answered_though_a_body_comes_with_it() {
         assert_eq!(send(&app, long.body(()).unwrap(), body).0, 414);
     }
 }
+
+#[test]
+fn a_304_declares_no_length() {
+    let app = TestApp::start();
+    for path in ["/.well-known/jwks.json", "/.well-known/openid-configuration"] {
+        let (status, headers) = send(&app, request("GET", path).body(()).unwrap(), b"");
+        assert_eq!(status, 200);
+        let known = request("GET", path).header("if-none-match", &headers["etag"]);
+        let (status, headers) = send(&app, known.body(()).unwrap(), b"");
+        assert_eq!((status, headers.get("content-length")), (304, None), "{path}");
+    }
+}

@@ -80,3 +80,29 @@ fn the_cloud_document_names_this_service_everywhere() {
     let audience = clouds[0]["authentication"]["audiences"][0].as_str().unwrap();
     app.token_for(&READER, audience, &[]).expect(200);
 }
+
+#[test]
+fn every_document_may_be_kept_and_is_not_sent_again_to_who_has_it() {
+    let app = TestApp::start();
+    for path in [
+        "/.well-known/openid-configuration",
+        "/.well-known/oauth-authorization-server",
+        &format!("/{TENANT}/v2.0/.well-known/openid-configuration"),
+        &format!("/.well-known/oauth-authorization-server/{TENANT}/v2.0"),
+        &format!("/{TENANT}/b2c_1_x/v2.0/.well-known/openid-configuration"),
+        "/discovery",
+        "/metadata/endpoints",
+    ] {
+        let answer = app.get(path).expect(200);
+        assert_eq!(answer.header("cache-control"), Some("public, max-age=300"), "{path}");
+        let etag = answer.header("etag").unwrap();
+        let again = app.send("GET", path, &[("if-none-match", etag)], b"").expect(304);
+        assert!(again.body.is_empty());
+        assert_eq!(again.header("etag"), Some(etag));
+        assert_eq!(again.header("cache-control"), Some("public, max-age=300"));
+        assert_eq!(app.send("HEAD", path, &[], b"").expect(200).header("etag"), Some(etag));
+    }
+    let tag = |path: &str| app.get(path).expect(200).header("etag").unwrap().to_owned();
+    let of = |tenant: &str| tag(&format!("/{tenant}/v2.0/.well-known/openid-configuration"));
+    assert_ne!(of(TENANT), of(OTHER_TENANT), "a tenant's document is its own");
+}

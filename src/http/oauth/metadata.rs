@@ -1,21 +1,59 @@
 //! Discovery: RFC 8414, OpenID Connect Discovery, and the cloud metadata that Azure's SDKs read.
 //!
-//! All links come from the configured issuer, never from the Host header.
+//! All links come from the configured issuer, never from the Host header. A document is made when it is first asked for
+//! and kept: nothing in it changes while the service runs.
+
+use std::cell::RefCell;
+use std::collections::HashMap;
+use std::rc::Rc;
 
 use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
 use super::token::tenant;
+use crate::domain::ids::TenantId;
 use crate::domain::signing_key::SigningAlgorithm;
 use crate::http::call::Call;
-use crate::http::problem::Problem;
-use crate::http::reply;
+use crate::http::document;
 use crate::services::client_assertion;
+use crate::services::publish_keys::Document;
+
+/// Seconds for which a copy serves. A deployment that moves is known everywhere that much later.
+const MAX_AGE: i64 = 300;
+
+/// The documents of one worker. As many as there are tenants, and three.
+#[derive(Default)]
+pub struct Kept(RefCell<HashMap<Kind, Rc<Document>>>);
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+enum Kind {
+    /// Of a registered tenant, or of the whole service.
+    Discovery(Option<TenantId>),
+    Services,
+    Cloud,
+}
+
+impl Kept {
+    fn document(&self, kind: Kind, make: impl FnOnce() -> Value) -> Rc<Document> {
+        let mut kept = self.0.borrow_mut();
+        Rc::clone(kept.entry(kind).or_insert_with(|| Rc::new(Document::of(&make()))))
+    }
+}
+
+fn answer(call: &Call, kind: Kind, make: impl FnOnce() -> Value) -> HttpResponse {
+    let document = match call.request.app_data::<Kept>() {
+        Some(kept) => kept.document(kind, make),
+        None => Rc::new(Document::of(&make())),
+    };
+    document::answer(&call.request, &document, MAX_AGE)
+}
 
 pub async fn document(call: Call) -> HttpResponse {
     let result = tenant(&call).map(|tenant| {
-        let prefix = tenant.map(|tenant| format!("/{tenant}")).unwrap_or_default();
-        reply::ok(&discovery(&call, &prefix))
+        answer(&call, Kind::Discovery(tenant), || {
+            let prefix = tenant.map(|tenant| format!("/{tenant}")).unwrap_or_default();
+            discovery(&call, &prefix)
+        })
     });
     call.reply(result)
 }
@@ -47,23 +85,22 @@ fn discovery(call: &Call, tenant: &str) -> Value {
 pub async fn services(call: Call) -> HttpResponse {
     let issuer = &call.core.settings.policy.issuer;
     let names = ["api", "experimentation", "history", "hyperdrive", "modelmanagement", "studio"];
-    let document: Value = names.into_iter().map(|name| (name.to_owned(), json!(issuer))).collect();
-    let result: Result<HttpResponse, Problem> = Ok(reply::ok(&document));
-    call.reply(result)
+    answer(&call, Kind::Services, || {
+        names.into_iter().map(|name| (name.to_owned(), json!(issuer))).collect()
+    })
 }
 
 /// `GET /metadata/endpoints`: one cloud, whose ARM, login and audience are this service.
 pub async fn cloud(call: Call) -> HttpResponse {
     let issuer = &call.core.settings.policy.issuer;
-    // The portal's host is cut at its second dot by the SDKs; any host will do.
-    let portal = issuer.clone();
-    let cloud = json!([{
-        "name": "wsts",
-        "portal": portal,
-        "resourceManager": format!("{issuer}/"),
-        "authentication": { "loginEndpoint": issuer, "audiences": [format!("{issuer}/")], "tenant": "common" },
-        "suffixes": { "storage": "storage.invalid" },
-    }]);
-    let result: Result<HttpResponse, Problem> = Ok(reply::ok(&cloud));
-    call.reply(result)
+    answer(&call, Kind::Cloud, || {
+        json!([{
+            "name": "wsts",
+            // The portal's host is cut at its second dot by the SDKs; any host will do.
+            "portal": issuer,
+            "resourceManager": format!("{issuer}/"),
+            "authentication": { "loginEndpoint": issuer, "audiences": [format!("{issuer}/")], "tenant": "common" },
+            "suffixes": { "storage": "storage.invalid" },
+        }])
+    })
 }
