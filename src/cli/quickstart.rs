@@ -99,7 +99,9 @@ fn prepare(args: &Args) -> Result<Config, Failure> {
         .mode(0o700)
         .create(folder)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
+    let database = folder.join("wsts.db");
     for name in ["kek", "pepper"] {
+        refuse_orphan(&database, &folder.join(name))?;
         make_once(&folder.join(name), || {
             Ok(URL_SAFE_NO_PAD.encode(entropy::bytes::<32>(&SystemEntropy::new())))
         })?;
@@ -126,6 +128,16 @@ fn prepare(args: &Args) -> Result<Config, Failure> {
     let file = folder.join("wsts.toml");
     std::fs::write(&file, text)?;
     Ok(Config::load(&file)?)
+}
+
+/// A database can't be read without the secrets that it was made under: new ones would only hide which are missing.
+fn refuse_orphan(database: &Path, secret: &Path) -> Result<(), Failure> {
+    if secret.exists() || !database.exists() {
+        return Ok(());
+    }
+    let (secret, folder) = (secret.display(), database.parent().unwrap_or(database).display());
+    let what = "is missing, and the database beside it can't be used without it";
+    Err(Failure(format!("{secret} {what}: restore it, or remove the folder {folder} to begin anew")))
 }
 
 fn make_once(path: &Path, make: impl FnOnce() -> Result<String, Failure>) -> Result<(), Failure> {

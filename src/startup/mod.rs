@@ -41,7 +41,7 @@ pub enum StartError {
     )]
     Pepper { stored: String, configured: String },
     #[error(
-        "access keys in this database are sealed under KEK {0}, which is not configured: add it to secrets.kek, after the first"
+        "access keys in this database are sealed under KEK {0}, which is not configured: start with that KEK, or name it after the new one if it was replaced"
     )]
     Kek(String),
     #[error(transparent)]

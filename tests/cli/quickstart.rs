@@ -47,3 +47,19 @@ fn a_taken_port_is_named_and_nothing_is_registered() {
     assert!(ended.err.contains(&format!("can't listen on 127.0.0.1:{}", place.port)), "{}", ended.err);
     assert!(!place.path("wsts-data/wsts.db").exists());
 }
+
+#[test]
+fn a_secret_that_is_missing_beside_a_database_is_not_made_anew() {
+    for name in ["kek", "pepper"] {
+        let place = Place::with_demo();
+        let file = place.path("wsts-data").join(name);
+        let secret = std::fs::read(&file).unwrap();
+        std::fs::remove_file(&file).unwrap();
+        let ended = place.quickstart().expect(1);
+        let named = format!("wsts-data/{name} is missing");
+        assert!(ended.err.contains(&named) && ended.err.contains("restore it"), "{}", ended.err);
+        assert!(!file.exists(), "a new {name} beside the old database");
+        std::fs::write(&file, secret).unwrap();
+        place.quickstart().expect(0);
+    }
+}
