@@ -5,6 +5,7 @@ mod audit;
 mod keys;
 mod quickstart;
 mod serve;
+mod shell;
 mod token;
 mod verify;
 

@@ -15,6 +15,7 @@ use rcgen::{
 };
 
 use super::apply::{difference, private_file};
+use super::shell::quoted;
 use super::token::{KeptToken, fetch_token};
 use super::{DEADLINE, Failure, Outcome, runtime, serve};
 use crate::clock::Clock as _;
@@ -258,7 +259,9 @@ impl Demo {
 
     fn print(&self, verified: &Verified, core: &Core) {
         let at = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or_default().format("%F %T UTC");
-        let (ca, secret) = (self.ca.display(), self.secret_file.display());
+        let path = |path: &Path| quoted(&path.display().to_string());
+        let ca = path(&self.ca);
+        let secret = quoted(&format!("client_secret@{}", self.secret_file.display()));
         let (base, client_id, webservice) = (&self.base, &self.client_id, &self.webservice);
         say!("\ntoken       {}", verified.token.access_token);
         say!("refresh_by  {} ({})", verified.token.refresh_by, at(verified.token.refresh_by));
@@ -271,11 +274,11 @@ impl Demo {
         say!("\nTry it from another terminal:\n");
         say!(
             "curl --cacert {ca} {base}/oauth2/token -d grant_type=client_credentials -d client_id={client_id} \
-             --data-urlencode client_secret@{secret} -d resource={base}{webservice}"
+             --data-urlencode {secret} -d resource={base}{webservice}"
         );
         say!("curl --cacert {ca} {base}/.well-known/jwks.json");
         say!("curl --cacert {ca} {base}/.well-known/openid-configuration");
-        say!("\nWho got what: wsts audit list --config {}", self.folder.join("wsts.toml").display());
+        say!("\nWho got what: wsts audit list --config {}", path(&self.folder.join("wsts.toml")));
         if let Err(error) = std::io::stdout().flush() {
             tracing::warn!(error = %error, "standard output is gone");
         }

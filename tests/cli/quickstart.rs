@@ -63,3 +63,18 @@ fn a_secret_that_is_missing_beside_a_database_is_not_made_anew() {
         place.quickstart().expect(0);
     }
 }
+
+#[test]
+fn the_printed_lines_paste_though_the_folder_has_a_space_and_a_quote() {
+    let place = Place::new();
+    let (port, ops) = (place.port.to_string(), place.ops_port.to_string());
+    let args = ["quickstart", "--once", "--port", &port, "--ops-port", &ops, "--data", "it's my data"];
+    let shown = place.run(&args).expect(0).out;
+    assert!(shown.contains(r"curl --cacert 'it'\''s my data/ca.pem' https://localhost"), "{shown}");
+    assert!(shown.contains(r"--data-urlencode 'client_secret@it'\''s my data/"), "{shown}");
+    let (_, line) = shown.split_once("Who got what: wsts ").unwrap();
+    let line = format!("{} {}", env!("CARGO_BIN_EXE_wsts"), line.trim());
+    let mut shell = std::process::Command::new("sh");
+    let listed = shell.args(["-c", &line]).current_dir(place.path("")).output().unwrap();
+    assert!(listed.status.success(), "{line}: {}", String::from_utf8_lossy(&listed.stderr));
+}
