@@ -10,15 +10,35 @@ const MAX_ANSWER_BYTES: u64 = 256 * 1024;
 
 /// What went wrong, with the file or address it went wrong with.
 #[derive(Debug, thiserror::Error)]
-#[error("{0}")]
-pub struct HttpsError(String);
+#[error("{what}")]
+pub struct HttpsError {
+    what: String,
+    /// Nobody answered, or not to the end: the same request may succeed later. A server that is not believed is none.
+    pub is_outage: bool,
+}
+
+impl HttpsError {
+    fn local(what: String) -> Self {
+        Self { what, is_outage: false }
+    }
+
+    fn of(url: &str, error: &ureq::Error) -> Self {
+        let is_outage = match error {
+            // rustls hands up what it thinks of a certificate as invalid data.
+            ureq::Error::Io(error) => error.kind() != std::io::ErrorKind::InvalidData,
+            ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
+            _ => false,
+        };
+        Self { what: format!("{url}: {error}"), is_outage }
+    }
+}
 
 /// An agent that trusts the public CAs, or only the ones in a PEM file. The deadline counts from the name's resolution to
 /// the last byte.
 pub fn agent(ca: Option<&Path>, deadline: Duration) -> Result<ureq::Agent, HttpsError> {
     let mut tls = TlsConfig::builder();
     if let Some(path) = ca {
-        let fail = |error: &dyn std::fmt::Display| HttpsError(format!("{}: {error}", path.display()));
+        let fail = |error: &dyn std::fmt::Display| HttpsError::local(format!("{}: {error}", path.display()));
         let pem = std::fs::read(path).map_err(|error| fail(&error))?;
         let mut roots = Vec::new();
         for item in parse_pem(&pem) {
@@ -45,7 +65,7 @@ pub fn text(
     answer: Result<ureq::http::Response<ureq::Body>, ureq::Error>,
     url: &str,
 ) -> Result<(u16, String), HttpsError> {
-    let fail = |error: ureq::Error| HttpsError(format!("{url}: {error}"));
+    let fail = |error: ureq::Error| HttpsError::of(url, &error);
     let mut answer = answer.map_err(fail)?;
     let status = answer.status().as_u16();
     let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(fail)?;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 use super::apply::private_file;
 use super::{DEADLINE, Failure, Outcome};
 use crate::clock::{Clock as _, SystemClock};
-use crate::https_client;
+use crate::https_client::{self, HttpsError};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -74,31 +74,46 @@ struct ErrorAnswer {
     error_description: String,
 }
 
+/// Why no token was fetched.
+#[derive(Debug, thiserror::Error)]
+pub enum FetchError {
+    /// Nobody answered, or the service has trouble of its own: a kept token bridges it.
+    #[error("{0}")]
+    Outage(String),
+    /// The service said no, or it could not be asked as the command line says.
+    #[error("{0}")]
+    Refused(String),
+}
+
+impl From<HttpsError> for FetchError {
+    fn from(error: HttpsError) -> Self {
+        let what = error.to_string();
+        if error.is_outage { Self::Outage(what) } else { Self::Refused(what) }
+    }
+}
+
 pub fn run(args: &Args) -> Outcome {
     let now = SystemClock.now().timestamp();
     let file = cache_file(args)?;
-    let kept = read_kept(&file).filter(|kept| !args.fresh && now < kept.refresh_by);
+    let kept = read_kept(&file).filter(|_| !args.fresh);
     let token = match kept {
-        Some(kept) => kept,
-        None => {
-            let fetched = fetch(args, now);
-            match fetched {
-                Ok(token) => {
-                    keep(&file, &token)?;
-                    token
-                }
-                // Between refresh_by and the end a kept token bridges an outage.
-                Err(failure) => {
-                    match read_kept(&file).filter(|kept| !args.fresh && now < kept.expires_at - 60) {
-                        Some(kept) => {
-                            eprintln!("wsts: {}; using the kept token", failure.0);
-                            kept
-                        }
-                        None => return Err(failure),
-                    }
-                }
+        Some(kept) if now < kept.refresh_by => kept,
+        kept => match fetch(args, now) {
+            Ok(token) => {
+                keep(&file, &token)?;
+                token
             }
-        }
+            // Between refresh_by and the end a kept token bridges an outage, and never a refusal: who was disabled
+            // must hear of it.
+            Err(FetchError::Outage(what)) => match kept.filter(|kept| now < kept.expires_at - 60) {
+                Some(kept) => {
+                    eprintln!("wsts: {what}; using the kept token");
+                    kept
+                }
+                None => return Err(Failure(what)),
+            },
+            Err(refused) => return Err(refused.into()),
+        },
     };
     match args.format {
         Format::Token => println!("{}", token.access_token),
@@ -108,28 +123,28 @@ pub fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fetch(args: &Args, now: i64) -> Result<KeptToken, Failure> {
-    let secret = match (&args.client_secret, &args.client_secret_file) {
-        (Some(secret), _) => secret.clone(),
-        (None, Some(file)) => std::fs::read_to_string(file)
-            .map_err(|error| format!("{}: {error}", file.display()))?
-            .trim()
-            .to_owned(),
-        (None, None) => {
-            return Err(Failure(
-                "no client secret: set WSTS_CLIENT_SECRET or name a file with --client-secret-file"
-                    .to_owned(),
-            ));
-        }
-    };
+fn fetch(args: &Args, now: i64) -> Result<KeptToken, FetchError> {
+    let secret = secret(args).map_err(FetchError::Refused)?;
     let base = args.url.trim_end_matches('/');
-    demand_https(base)?;
+    demand_https(base).map_err(FetchError::Refused)?;
     let agent = https_client::agent(args.ca.as_deref(), DEADLINE)?;
     fetch_token(&agent, base, &args.client_id, &secret, &format!("{base}{}", args.webservice), now)
 }
 
+fn secret(args: &Args) -> Result<String, String> {
+    match (&args.client_secret, &args.client_secret_file) {
+        (Some(secret), _) => Ok(secret.clone()),
+        (None, Some(file)) => std::fs::read_to_string(file)
+            .map(|text| text.trim().to_owned())
+            .map_err(|error| format!("{}: {error}", file.display())),
+        (None, None) => {
+            Err("no client secret: set WSTS_CLIENT_SECRET or name a file with --client-secret-file".to_owned())
+        }
+    }
+}
+
 /// A secret goes over TLS, or stays on this machine.
-fn demand_https(base: &str) -> Result<(), Failure> {
+fn demand_https(base: &str) -> Result<(), String> {
     let local = ["127.0.0.1", "localhost", "[::1]"];
     let host = base.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
     let is_local = |host: &str| {
@@ -139,7 +154,7 @@ fn demand_https(base: &str) -> Result<(), Failure> {
     };
     match host {
         Some(host) if !is_local(host) => {
-            Err(Failure(format!("{base}: a client secret is sent over https only")))
+            Err(format!("{base}: a client secret is sent over https only"))
         }
         _ => Ok(()),
     }
@@ -153,7 +168,7 @@ pub fn fetch_token(
     secret: &str,
     resource: &str,
     now: i64,
-) -> Result<KeptToken, Failure> {
+) -> Result<KeptToken, FetchError> {
     let url = format!("{base}/oauth2/token");
     let form = [
         ("grant_type", "client_credentials"),
@@ -165,9 +180,13 @@ pub fn fetch_token(
     if status != 200 {
         let why = serde_json::from_str::<ErrorAnswer>(&text)
             .map_or(text, |answer| format!("{}: {}", answer.error, answer.error_description));
-        return Err(Failure(format!("{url} answered {status}: {why}")));
+        let what = format!("{url} answered {status}: {why}");
+        // RFC 6585, section 4; RFC 9110, section 15.6: the same request may succeed later.
+        let is_outage = status == 429 || status >= 500;
+        return Err(if is_outage { FetchError::Outage(what) } else { FetchError::Refused(what) });
     }
-    let answer: TokenAnswer = serde_json::from_str(&text)?;
+    let answer: TokenAnswer =
+        serde_json::from_str(&text).map_err(|error| FetchError::Refused(format!("{url}: {error}")))?;
     Ok(KeptToken {
         access_token: answer.access_token,
         refresh_by: answer.refresh_by,

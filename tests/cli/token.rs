@@ -1,5 +1,8 @@
 //! `wsts token`: a token kept in a private file until it should be refreshed.
 
+use std::io::{Read as _, Write as _};
+use std::net::TcpListener;
+
 use crate::helpers::*;
 
 /// Fetches a token for the demo's webservice; the last word of two equal flags counts.
@@ -80,4 +83,55 @@ fn a_server_with_another_ca_is_not_believed() {
     let secret_file = format!("wsts-data/{READER}.secret");
     let ended = token(&place, &as_reader(&[], &secret_file)).expect(1);
     assert!(ended.err.to_lowercase().contains("certificate"), "{}", ended.err);
+}
+
+/// Answers one request on the place's port.
+fn answer_once(place: &Place, status: &str, body: &str) -> std::thread::JoinHandle<()> {
+    let listener = TcpListener::bind(("127.0.0.1", place.port)).unwrap();
+    let length = body.len();
+    let answer =
+        format!("HTTP/1.1 {status} x\r\nContent-Length: {length}\r\nConnection: close\r\n\r\n{body}");
+    std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let (mut seen, mut buffer) = (Vec::new(), [0; 4096]);
+        // The form's last value.
+        while !String::from_utf8_lossy(&seen).contains("scorer") {
+            let count = stream.read(&mut buffer).unwrap();
+            seen.extend_from_slice(&buffer[..count]);
+        }
+        stream.write_all(answer.as_bytes()).unwrap();
+    })
+}
+
+#[test]
+fn a_kept_token_bridges_an_outage_and_no_refusal() {
+    let place = Place::new();
+    let (url, webservice) =
+        (format!("http://127.0.0.1:{}", place.port), format!("{WORKSPACE}/onlineEndpoints/scorer"));
+    let ask = || {
+        let args = ["token", "--url", &url, "--webservice", &webservice, "--cache", "cache"];
+        place.run(&[&args[..], &["--client-id", READER, "--client-secret", "s"]].concat())
+    };
+    // To be refreshed at once, and alive for an hour.
+    let issued = "{\"access_token\":\"kept\",\"expires_in\":3600,\"refresh_by\":1}";
+    let answering = answer_once(&place, "200", issued);
+    assert_eq!(ask().expect(0).out, "kept\n");
+    answering.join().unwrap();
+    let body = "{\"error\":\"some_error\",\"error_description\":\"why\"}";
+    for status in ["400", "401", "403", "404"] {
+        let answering = answer_once(&place, status, body);
+        let ended = ask().expect(1);
+        answering.join().unwrap();
+        assert!(ended.out.is_empty(), "{status}");
+        assert!(ended.err.contains(&format!("answered {status}: some_error: why")), "{}", ended.err);
+    }
+    for status in ["429", "500", "503"] {
+        let answering = answer_once(&place, status, body);
+        let ended = ask().expect(0);
+        answering.join().unwrap();
+        assert_eq!(ended.out, "kept\n", "{status}");
+        assert!(ended.err.contains("using the kept token"), "{}", ended.err);
+    }
+    // Nobody listens.
+    assert_eq!(ask().expect(0).out, "kept\n");
 }
