@@ -176,3 +176,25 @@ fn a_secret_is_removed_only_from_its_own_principal() {
     api.post(&path, &json!({ "keyId": key_id })).expect(404);
     app.token_as(&READER, "scorer").expect(200);
 }
+
+#[test]
+fn a_member_that_a_secret_does_not_have_is_refused_and_those_of_graph_are_taken() {
+    let app = TestApp::start();
+    let (api, path) = (app.api(&OWNER), format!("{}/addPassword", path_of(&STRANGER)));
+    let before = api.get(&path_of(&STRANGER)).json()["passwordCredentials"].clone();
+    for (body, named) in [
+        (json!({ "passwordCredential": { "endDatetime": "2026-03-02T00:00:00Z" } }), "endDatetime"),
+        (json!({ "passwordcredential": {} }), "passwordcredential"),
+    ] {
+        let refused = api.post(&path, &body).expect(400).json();
+        assert!(refused["detail"].as_str().unwrap().contains(named), "{refused}");
+    }
+    assert_eq!(api.get(&path_of(&STRANGER)).json()["passwordCredentials"], before, "nothing was made");
+    let whole = json!({ "passwordCredential": {
+        "@odata.type": "#microsoft.graph.passwordCredential", "displayName": "whole",
+        "startDateTime": null, "endDateTime": "2026-03-02T00:00:00Z", "keyId": null,
+        "customKeyIdentifier": null, "hint": null, "secretText": null,
+    } });
+    let made = api.post(&path, &whole).expect(200).json();
+    assert_eq!((&made["displayName"], &made["endDateTime"]), (&json!("whole"), &json!("2026-03-02T00:00:00Z")));
+}

@@ -3,6 +3,7 @@
 use actix_web::{HttpResponse, web::Payload};
 use chrono::{DateTime, Utc};
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::json;
 
 use super::principals::{display_name, find, password_view};
@@ -12,18 +13,32 @@ use crate::http::{body, reply};
 use crate::services::Refusal;
 use crate::services::change_registry::Mutation;
 
-#[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[derive(Deserialize)]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct AddBody {
-    #[serde(default)]
-    password_credential: PasswordCredential,
+    password_credential: Option<PasswordCredential>,
 }
 
+/// Graph's own type. A member that it does not have is refused: a misspelt `endDateTime` would give a secret of another
+/// life than was meant.
 #[derive(Default, Deserialize)]
-#[serde(rename_all = "camelCase")]
+#[serde(rename_all = "camelCase", deny_unknown_fields)]
 struct PasswordCredential {
     display_name: Option<String>,
     end_date_time: Option<DateTime<Utc>>,
+    // What the service decides. Clients that send the whole type send these, mostly as null.
+    #[serde(rename = "startDateTime")]
+    _start_date_time: Option<IgnoredAny>,
+    #[serde(rename = "keyId")]
+    _key_id: Option<IgnoredAny>,
+    #[serde(rename = "customKeyIdentifier")]
+    _custom_key_identifier: Option<IgnoredAny>,
+    #[serde(rename = "hint")]
+    _hint: Option<IgnoredAny>,
+    #[serde(rename = "secretText")]
+    _secret_text: Option<IgnoredAny>,
+    #[serde(rename = "@odata.type")]
+    _odata_type: Option<IgnoredAny>,
 }
 
 #[derive(Deserialize)]
@@ -36,7 +51,7 @@ pub async fn add(call: Call, payload: Payload) -> HttpResponse {
     let result = async {
         let (caller, found) = find(&call).await?;
         let body: AddBody = body::json(&call.request, payload).await?;
-        let asked = body.password_credential;
+        let asked = body.password_credential.unwrap_or_default();
         let made = call
             .core
             .add_secret(
