@@ -37,8 +37,7 @@ pub async fn list(call: Call) -> HttpResponse {
         let caller = call.authorize(&Scope::root()).await?;
         let after = call.query("$skiptoken").unwrap_or_default();
         let (found, next) = call.core.principals(&caller, &after).await?;
-        let mut answer =
-            json!({ "value": found.iter().map(|found| view(found, &[], &[])).collect::<Vec<_>>() });
+        let mut answer = json!({ "value": found.iter().map(view).collect::<Vec<_>>() });
         if let (Some(next), Some(members)) = (next, answer.as_object_mut()) {
             let issuer = &call.core.settings.policy.issuer;
             let link = format!("{issuer}/v1.0/servicePrincipals?$skiptoken={next}");
@@ -52,7 +51,7 @@ pub async fn list(call: Call) -> HttpResponse {
 pub async fn get(call: Call) -> HttpResponse {
     let result = async {
         let (_, found) = find(&call).await?;
-        Ok(reply::ok(&view(&found.principal, &found.secrets, &found.key_credentials)))
+        Ok(reply::ok(&whole_view(&found.principal, &found.secrets, &found.key_credentials)))
     };
     call.reply(result.await)
 }
@@ -71,7 +70,7 @@ pub async fn create(call: Call, payload: Payload) -> HttpResponse {
             created_at: call.core.clock.now(),
         };
         call.core.change(&caller, &[Mutation::PutPrincipal(principal.clone())], &call.context).await?;
-        Ok(reply::created(&view(&principal, &[], &[])))
+        Ok(reply::created(&whole_view(&principal, &[], &[])))
     };
     call.reply(result.await)
 }
@@ -126,7 +125,19 @@ pub fn display_name(name: String) -> Result<String, Problem> {
     })
 }
 
-fn view(principal: &ServicePrincipal, secrets: &[ClientSecret], keys: &[KeyCredential]) -> Value {
+/// A principal with what it proves itself with.
+fn whole_view(principal: &ServicePrincipal, secrets: &[ClientSecret], keys: &[KeyCredential]) -> Value {
+    let mut view = view(principal);
+    if let Some(members) = view.as_object_mut() {
+        let secrets = secrets.iter().map(password_view).collect();
+        members.insert("passwordCredentials".to_owned(), secrets);
+        members.insert("keyCredentials".to_owned(), keys.iter().map(key_view).collect());
+    }
+    view
+}
+
+/// A principal as it stands in a list, which does not read credentials: an empty list of them would be a lie.
+fn view(principal: &ServicePrincipal) -> Value {
     json!({
         "id": principal.object_id,
         "appId": principal.client_id,
@@ -135,8 +146,6 @@ fn view(principal: &ServicePrincipal, secrets: &[ClientSecret], keys: &[KeyCrede
         "appOwnerOrganizationId": principal.tenant_id,
         "createdDateTime": principal.created_at,
         "servicePrincipalType": "Application",
-        "passwordCredentials": secrets.iter().map(password_view).collect::<Vec<_>>(),
-        "keyCredentials": keys.iter().map(key_view).collect::<Vec<_>>(),
     })
 }
 
