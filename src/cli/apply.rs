@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{OpenOptions, Permissions};
-use std::io::Write as _;
+use std::io::Write;
 use std::os::unix::fs::{OpenOptionsExt as _, PermissionsExt as _};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -50,22 +50,28 @@ pub fn run(args: &Args) -> Outcome {
         print(&difference);
         warn_of_strangers(&file, &config);
         if difference.lines.is_empty() {
-            println!("nothing to do: the registry is as the file says");
+            say!("nothing to do: the registry is as the file says");
             return Ok(ExitCode::SUCCESS);
         }
         if args.dry_run {
-            println!("dry run: nothing was changed");
+            say!("dry run: nothing was changed");
             return Ok(ExitCode::SUCCESS);
         }
         let changes = difference.mutations.len() + difference.secrets.len();
         if changes > LINES_SHOWN {
-            println!("writing {changes} changes in one transaction …");
+            say!("writing {changes} changes in one transaction …");
         }
         // Opened first: a secret that can't be kept must not be made.
         let mut out = args.secrets_to.as_deref().map(secrets_file).transpose()?;
         let secrets = core.apply(difference, &core.local_context()).await?;
-        show(&secrets, out.as_mut())?;
-        println!("{changes} changes applied in {:.1} s", started.elapsed().as_secs_f64());
+        // Before anything else is said: these are kept nowhere.
+        match out.as_mut() {
+            _ if secrets.is_empty() => Ok(()),
+            Some(out) => keep(&secrets, out),
+            None => show(&secrets, &mut std::io::stdout()),
+        }
+        .map_err(|error| lost(&secrets, &error))?;
+        say!("{changes} changes applied in {:.1} s", started.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -86,10 +92,10 @@ pub async fn difference(core: &Core, file: &RegistryFile, prune: bool) -> Result
 
 fn print(difference: &Difference) {
     for line in difference.lines.iter().take(LINES_SHOWN) {
-        println!("{} {}", line.sign, line.text);
+        say!("{} {}", line.sign, line.text);
     }
     if difference.lines.len() > LINES_SHOWN {
-        println!("… and {} more", difference.lines.len() - LINES_SHOWN);
+        say!("… and {} more", difference.lines.len() - LINES_SHOWN);
     }
 }
 
@@ -100,24 +106,22 @@ fn warn_of_strangers(file: &RegistryFile, config: &Config) {
     let strangers: BTreeSet<&str> =
         named.map(|one| one.issuer.as_str()).filter(|issuer| !trusted(issuer)).collect();
     for issuer in strangers {
-        println!(
+        say!(
             "! issuer {issuer}: its tokens are refused until federation.issuers of the configuration names it"
         );
     }
 }
 
-fn show(secrets: &[ShownSecret], out: Option<&mut std::fs::File>) -> Result<(), Failure> {
-    let Some(out) = out else {
-        for secret in secrets {
-            println!(
-                "secret of {} until {} (shown once): {}",
-                secret.client_id,
-                secret.expires_at.format("%F"),
-                secret.plain.expose()
-            );
-        }
-        return Ok(());
-    };
+fn show(secrets: &[ShownSecret], out: &mut impl Write) -> std::io::Result<()> {
+    for secret in secrets {
+        let (client_id, until, plain) =
+            (secret.client_id, secret.expires_at.format("%F"), secret.plain.expose());
+        writeln!(out, "secret of {client_id} until {until} (shown once): {plain}")?;
+    }
+    out.flush()
+}
+
+fn keep(secrets: &[ShownSecret], out: &mut std::fs::File) -> std::io::Result<()> {
     let mut lines = String::new();
     for secret in secrets {
         let line = serde_json::json!({
@@ -129,8 +133,18 @@ fn show(secrets: &[ShownSecret], out: Option<&mut std::fs::File>) -> Result<(), 
         lines.push('\n');
     }
     out.write_all(lines.as_bytes())?;
-    out.sync_all()?;
-    Ok(())
+    // A pipe or a device has nothing to sync.
+    if out.metadata()?.is_file() { out.sync_all() } else { Ok(()) }
+}
+
+/// The registry holds the secrets' digests, and nobody has the secrets.
+fn lost(secrets: &[ShownSecret], error: &std::io::Error) -> Failure {
+    let whose: Vec<String> = secrets.iter().map(|secret| secret.client_id.to_string()).collect();
+    Failure(format!(
+        "the file is applied, but its new secrets could not be handed over ({error}) and are lost, those of {}: remove \
+         each with removePassword and apply the file again with --secrets-to FILE, or make others with addPassword",
+        whose.join(", ")
+    ))
 }
 
 /// A file that only its owner may read, emptied if it was there.

@@ -1,5 +1,12 @@
 //! The command line: one file a command, errors that say what to do next.
 
+/// Prints a line; the command goes on when nobody reads it any more.
+macro_rules! say {
+    ($($part:tt)*) => {{
+        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($part)*)));
+    }};
+}
+
 mod apply;
 mod audit;
 mod keys;
@@ -88,7 +95,7 @@ pub type Outcome = Result<ExitCode, Failure>;
 pub fn main() -> ExitCode {
     protect_process();
     let command = Cli::parse().command;
-    if !matches!(command, Command::Serve(_) | Command::Quickstart(_)) {
+    if !matches!(command, Command::Serve(_) | Command::Quickstart(_) | Command::Apply(_)) {
         end_with_the_pipe();
     }
     let outcome = match command {
@@ -158,7 +165,8 @@ fn protect_process() {
     }
 }
 
-/// `wsts audit list | head` ends quietly. A server must outlive the reader of its output, so it does not do this.
+/// `wsts audit list | head` ends quietly. A server must outlive the reader of its output, and an application of a file
+/// must tell which secrets nobody saw, so these do not do this.
 fn end_with_the_pipe() {
     // SAFETY: no handler is installed but the system's own default, before any thread is started.
     #[allow(unsafe_code)]

@@ -44,13 +44,6 @@ pub struct Args {
     once: bool,
 }
 
-/// Prints a line; the demo goes on when nobody reads it any more.
-macro_rules! say {
-    ($($part:tt)*) => {{
-        let _ = writeln!(std::io::stdout(), $($part)*);
-    }};
-}
-
 /// The registry of the demo; the file in the repository is the example to copy from.
 const REGISTRY: &str = include_str!("../../config/quickstart.toml");
 /// Certificates of the demo live this long.

@@ -1,6 +1,7 @@
 //! `wsts apply`: the registry becomes what a file says, whole or not at all.
 
 use std::os::unix::fs::PermissionsExt as _;
+use std::process::Stdio;
 
 use crate::helpers::*;
 
@@ -142,4 +143,27 @@ fn a_file_of_secrets_keeps_the_earlier_ones_and_becomes_private() {
     let kept = place.read("secrets");
     assert_eq!(kept.lines().count(), 2, "{kept}");
     assert!(kept.starts_with("{\"earlier\": true}\n"));
+}
+
+#[test]
+fn secrets_that_nobody_reads_are_said_to_be_lost() {
+    let place = Place::with_demo();
+    place.write("registry.toml", &format!("{FILE}{}", principal(1)));
+    let args = ["apply", "-f", "registry.toml", "--config", "wsts-data/wsts.toml"];
+    let mut command = place.command(&args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    let ended = ended.expect(1);
+    for words in ["the file is applied", "aaaaaaaa-0000-0000-0000-000000000001", "--secrets-to FILE"] {
+        assert!(ended.err.contains(words), "{words}: {}", ended.err);
+    }
+    // Nothing to be lost, nothing to be said.
+    let text = FILE.replace("auth_mode = \"key\"", "auth_mode = \"token\"");
+    place.write("registry.toml", &text);
+    let mut command = place.command(&args);
+    let mut child = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended: Ended = child.wait_with_output().unwrap().into();
+    assert_eq!(ended.expect(0).err, "");
 }
