@@ -8,6 +8,7 @@ use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 use std::time::Instant;
 
+use super::shell::printable;
 use super::{ConfigArg, Failure, Outcome, with_core};
 use crate::config::{Config, Place};
 use crate::services::Core;
@@ -86,13 +87,16 @@ pub fn read(path: &Path) -> Result<RegistryFile, Failure> {
 pub async fn difference(core: &Core, file: &RegistryFile, prune: bool) -> Result<Difference, Failure> {
     let stored = core.store.snapshot().await?;
     compare(file, &stored, prune, core.clock.now(), core.entropy.as_ref()).map_err(|mistakes| {
-        Failure(format!("the registry file can't be applied:\n  {}", mistakes.join("\n  ")))
+        Failure(format!(
+            "the registry file can't be applied:\n  {}",
+            mistakes.iter().map(|mistake| printable(mistake)).collect::<Vec<_>>().join("\n  ")
+        ))
     })
 }
 
 fn print(difference: &Difference) {
     for line in difference.lines.iter().take(LINES_SHOWN) {
-        say!("{} {}", line.sign, line.text);
+        say!("{} {}", line.sign, printable(&line.text));
     }
     if difference.lines.len() > LINES_SHOWN {
         say!("… and {} more", difference.lines.len() - LINES_SHOWN);

@@ -9,6 +9,7 @@ use clap::{Subcommand, ValueEnum};
 use tabled::builder::Builder;
 use tabled::settings::Style;
 
+use super::shell::printable;
 use super::{ConfigArg, Failure, Outcome, with_core};
 use crate::audit::chain::ChainKey;
 use crate::audit::verify::Verifier;
@@ -237,7 +238,7 @@ fn print_table(entries: &[AuditEntry]) {
     ]);
     for entry in entries {
         let or_dash = |text: &Option<String>| text.clone().unwrap_or_else(|| "-".to_owned());
-        table.push_record([
+        let cells = [
             entry.occurred_at.to_rfc3339_opts(SecondsFormat::Millis, true),
             entry.event.clone(),
             entry.outcome.clone(),
@@ -248,7 +249,9 @@ fn print_table(entries: &[AuditEntry]) {
             entry.detail.clone().or_else(|| entry.kid.clone()).unwrap_or_else(|| "-".to_owned()),
             entry.latency_micros.to_string(),
             entry.request_id.clone(),
-        ]);
+        ];
+        // Names from before they had a rule, and what callers sent as a client id.
+        table.push_record(cells.map(|cell| printable(&cell)));
     }
     println!("{}", table.build().with(Style::sharp()));
 }

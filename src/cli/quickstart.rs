@@ -15,7 +15,7 @@ use rcgen::{
 };
 
 use super::apply::{difference, private_file};
-use super::shell::quoted;
+use super::shell::{printable, quoted};
 use super::token::{KeptToken, fetch_token};
 use super::{DEADLINE, Failure, Outcome, runtime, serve};
 use crate::clock::Clock as _;
@@ -180,7 +180,7 @@ fn time_of(seconds: i64) -> time::OffsetDateTime {
 async fn register(core: &Core, registry: &RegistryFile, folder: &Path) -> Result<(), Failure> {
     let difference = difference(core, registry, false).await?;
     for line in &difference.lines {
-        say!("{} {}", line.sign, line.text);
+        say!("{} {}", line.sign, printable(&line.text));
     }
     for secret in core.apply(difference, &core.local_context()).await? {
         let mut file = private_file(&folder.join(format!("{}.secret", secret.client_id)))?;

@@ -10,6 +10,19 @@ pub fn quoted(text: &str) -> String {
     format!("'{}'", text.replace('\'', r"'\''"))
 }
 
+/// A text as it may stand on a terminal: control characters, which could move the cursor or forge a line, are escaped.
+pub fn printable(text: &str) -> String {
+    let mut shown = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() {
+            shown.extend(c.escape_default());
+        } else {
+            shown.push(c);
+        }
+    }
+    shown
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -22,5 +35,11 @@ mod tests {
             assert_eq!(String::from_utf8_lossy(&output.stdout), word, "{line}");
         }
         assert_eq!(quoted("wsts-data/ca.pem"), "wsts-data/ca.pem");
+    }
+
+    #[test]
+    fn nothing_that_is_printed_moves_the_cursor() {
+        assert_eq!(printable("a\u{1b}[2Jb\r\n\u{9b}1m"), r"a\u{1b}[2Jb\r\n\u{9b}1m");
+        assert_eq!(printable("Größe `x` \\"), "Größe `x` \\");
     }
 }

@@ -138,7 +138,8 @@ fn secret(args: &Args) -> Result<String, String> {
             .map(|text| text.trim().to_owned())
             .map_err(|error| format!("{}: {error}", file.display())),
         (None, None) => {
-            Err("no client secret: set WSTS_CLIENT_SECRET or name a file with --client-secret-file".to_owned())
+            Err("no client secret: set WSTS_CLIENT_SECRET or name a file with --client-secret-file"
+                .to_owned())
         }
     }
 }
@@ -153,9 +154,7 @@ fn demand_https(base: &str) -> Result<(), String> {
             .any(|name| host.strip_prefix(name).is_some_and(|port| port.is_empty() || port.starts_with(':')))
     };
     match host {
-        Some(host) if !is_local(host) => {
-            Err(format!("{base}: a client secret is sent over https only"))
-        }
+        Some(host) if !is_local(host) => Err(format!("{base}: a client secret is sent over https only")),
         _ => Ok(()),
     }
 }

@@ -13,5 +13,6 @@ pub mod region;
 pub mod resource;
 pub mod role;
 pub mod signing_key;
+pub mod text;
 pub mod webservice;
 pub mod workspace;

@@ -9,6 +9,7 @@ use serde::{Deserialize, Serialize};
 use super::lifetime::TokenLifetime;
 use super::region::Region;
 use super::resource::WebserviceId;
+use super::text;
 
 /// Where the model runs.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize, Deserialize)]
@@ -145,6 +146,18 @@ impl TryFrom<String> for ScoringUri {
 }
 
 impl Webservice {
+    /// Whether its description and tags are lawful texts; the error names the one that is not.
+    pub fn check_texts(&self) -> Result<(), String> {
+        let description = self.description.as_deref().map_or(Ok(()), text::check_description);
+        description.map_err(|rule| format!("its description must have {rule}"))?;
+        for (name, value) in &self.tags {
+            text::check_name(name).map_err(|rule| format!("the name of a tag must have {rule}"))?;
+            text::check_description(value)
+                .map_err(|rule| format!("the value of its tag `{name}` must have {rule}"))?;
+        }
+        Ok(())
+    }
+
     /// Whether the two differ in anything but their times.
     pub fn same_settings(&self, other: &Self) -> bool {
         Self { created_at: other.created_at, updated_at: other.updated_at, ..self.clone() } == *other

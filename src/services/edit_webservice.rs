@@ -40,6 +40,12 @@ impl Core {
                 let after = before.clone();
                 return Ok(Edited { before: Some(after.clone()), after, operation: None });
             }
+            // One from before this rule may be changed in everything else.
+            let same_texts =
+                |old: &Webservice| old.description == after.description && old.tags == after.tags;
+            if !before.as_ref().is_some_and(same_texts) {
+                after.check_texts().map_err(Refusal::Invalid)?;
+            }
             let changed_at = before.as_ref().map(|before| before.updated_at);
             let now = self.clock.now();
             // Two edits of one instant must not look like one.

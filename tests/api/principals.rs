@@ -196,7 +196,10 @@ fn a_member_that_a_secret_does_not_have_is_refused_and_those_of_graph_are_taken(
         "customKeyIdentifier": null, "hint": null, "secretText": null,
     } });
     let made = api.post(&path, &whole).expect(200).json();
-    assert_eq!((&made["displayName"], &made["endDateTime"]), (&json!("whole"), &json!("2026-03-02T00:00:00Z")));
+    assert_eq!(
+        (&made["displayName"], &made["endDateTime"]),
+        (&json!("whole"), &json!("2026-03-02T00:00:00Z"))
+    );
 }
 
 #[test]
@@ -205,6 +208,9 @@ fn a_list_says_nothing_of_credentials() {
     let listed = app.api(&OWNER).get("/v1.0/servicePrincipals").expect(200).json();
     for found in listed["value"].as_array().unwrap() {
         assert!(found["appId"].is_string());
-        assert!(found.get("passwordCredentials").is_none() && found.get("keyCredentials").is_none(), "{found}");
+        assert!(
+            found.get("passwordCredentials").is_none() && found.get("keyCredentials").is_none(),
+            "{found}"
+        );
     }
 }

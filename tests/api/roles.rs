@@ -202,3 +202,24 @@ fn two_roles_of_one_name_are_refused() {
     api.put(&other, &custom("Fetcher", &["*"])).expect(409);
     api.put(&other, &custom("reader", &["*"])).expect(409);
 }
+
+#[test]
+fn names_and_descriptions_follow_one_rule() {
+    let app = TestApp::of_one_tenant();
+    let api = app.api(&OWNER);
+    let path = "/providers/Microsoft.Authorization/roleDefinitions/eeeeeeee-0000-0000-0000-0000000000aa";
+    for (name, description) in [("", ""), ("two\nlines", ""), ("\u{1b}[2J", ""), ("x", "\u{1b}[2J")] {
+        let body = json!({ "properties": { "roleName": name, "description": description,
+                                           "permissions": [{ "actions": ["*/read"] }] } });
+        let refused = api.put(path, &body).expect(400).json();
+        assert!(refused["error"]["message"].as_str().unwrap().contains("control characters"), "{refused}");
+    }
+    let endpoint = webservice("scorer");
+    for (description, tag) in [("\u{7f}", "a"), (&*"d".repeat(4097), "a"), ("", ""), ("", "\n")] {
+        let body = json!({ "tags": { tag: "b" }, "properties": { "description": description } });
+        let refused = api.put(&endpoint, &body).expect(400).json();
+        assert!(refused["error"]["message"].as_str().unwrap().contains("control characters"), "{refused}");
+    }
+    let body = json!({ "tags": { "a": "" }, "properties": { "description": "two\nlines" } });
+    api.put(&endpoint, &body).expect(200);
+}

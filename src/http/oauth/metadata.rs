@@ -85,9 +85,7 @@ fn discovery(call: &Call, tenant: &str) -> Value {
 pub async fn services(call: Call) -> HttpResponse {
     let issuer = &call.core.settings.policy.issuer;
     let names = ["api", "experimentation", "history", "hyperdrive", "modelmanagement", "studio"];
-    answer(&call, Kind::Services, || {
-        names.into_iter().map(|name| (name.to_owned(), json!(issuer))).collect()
-    })
+    answer(&call, Kind::Services, || names.into_iter().map(|name| (name.to_owned(), json!(issuer))).collect())
 }
 
 /// `GET /metadata/endpoints`: one cloud, whose ARM, login and audience are this service.

@@ -9,6 +9,7 @@ use super::scope;
 use crate::domain::ids::RoleDefinitionId;
 use crate::domain::resource::Scope;
 use crate::domain::role::{ActionPattern, RoleDefinition};
+use crate::domain::text;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
@@ -77,12 +78,10 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         if before.as_ref().is_some_and(|role| role.built_in) {
             return Err(Refusal::Conflict("built-in roles can't be changed".to_owned()).into());
         }
-        if !(1..=128).contains(&body.properties.role_name.len()) {
-            return Err(Problem::Parameter {
-                name: "properties.roleName",
-                what: "1 to 128 bytes".to_owned(),
-            });
-        }
+        text::check_name(&body.properties.role_name)
+            .map_err(|rule| Problem::Parameter { name: "properties.roleName", what: rule.to_string() })?;
+        text::check_description(&body.properties.description)
+            .map_err(|rule| Problem::Parameter { name: "properties.description", what: rule.to_string() })?;
         let role = RoleDefinition {
             id,
             name: body.properties.role_name,

@@ -10,6 +10,7 @@ use super::credentials::key_view;
 use crate::domain::ids::{ClientId, ObjectId};
 use crate::domain::principal::{ClientSecret, KeyCredential, ServicePrincipal};
 use crate::domain::resource::Scope;
+use crate::domain::text;
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
@@ -115,14 +116,9 @@ pub async fn find(call: &Call) -> Result<(Authenticated, PrincipalInPath), Probl
 
 /// A name that fits a line of the audit.
 pub fn display_name(name: String) -> Result<String, Problem> {
-    let lawful = (1..=128).contains(&name.len()) && !name.chars().any(char::is_control);
-    if lawful {
-        return Ok(name);
-    }
-    Err(Problem::Parameter {
-        name: "displayName",
-        what: "1 to 128 bytes without control characters".to_owned(),
-    })
+    text::check_name(&name)
+        .map_err(|rule| Problem::Parameter { name: "displayName", what: rule.to_string() })?;
+    Ok(name)
 }
 
 /// A principal with what it proves itself with.

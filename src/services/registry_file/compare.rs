@@ -6,6 +6,7 @@ use chrono::{DateTime, Utc};
 
 use super::{Difference, Line, RegistryFile};
 use crate::domain::ids::TenantId;
+use crate::domain::text;
 use crate::entropy::Entropy;
 use crate::storage::{Mutation, RegistrySnapshot};
 
@@ -22,6 +23,7 @@ pub fn compare(
 ) -> Result<Difference, Vec<String>> {
     let mut comparison =
         Comparison { now, entropy, stored, out: Difference::default(), mistakes: Vec::new() };
+    comparison.names(file);
     comparison.tenants(file);
     comparison.subscriptions(file);
     let workspaces = comparison.workspaces(file);
@@ -82,6 +84,26 @@ impl Comparison<'_> {
 
     pub fn line(&mut self, sign: char, text: String) {
         self.out.lines.push(Line { sign, text });
+    }
+
+    /// Refuses names that are no lawful texts, wherever they would be stored.
+    pub fn names(&mut self, file: &RegistryFile) {
+        let tenants = file.tenants.iter().map(|one| (format!("tenant {}", one.id), &one.name));
+        let subscriptions =
+            file.subscriptions.iter().map(|one| (format!("subscription {}", one.id), &one.name));
+        let principals =
+            file.principals.iter().map(|one| (format!("principal {}", one.client_id), &one.name));
+        let roles = file.role_definitions.iter().map(|one| (format!("role {}", one.id), &one.name));
+        for (what, name) in tenants.chain(subscriptions).chain(principals).chain(roles) {
+            if let Err(rule) = text::check_name(name) {
+                self.mistakes.push(format!("{what}: its name must have {rule}"));
+            }
+        }
+        for one in &file.role_definitions {
+            if let Err(rule) = text::check_description(&one.description) {
+                self.mistakes.push(format!("role {}: its description must have {rule}", one.id));
+            }
+        }
     }
 
     pub fn refuse_doubles(&mut self, kind: &str, keys: impl Iterator<Item = String>) {

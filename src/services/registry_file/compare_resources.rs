@@ -132,6 +132,9 @@ impl Comparison<'_> {
                 created_at: before.map_or(self.now, |found| found.created_at),
                 updated_at: self.now,
             };
+            if let Err(mistake) = webservice.check_texts() {
+                self.mistakes.push(format!("webservice {id}: {mistake}"));
+            }
             let unchanged = before.is_some_and(|found| found.same_settings(&webservice));
             if !unchanged {
                 let sign = if before.is_some() { '~' } else { '+' };

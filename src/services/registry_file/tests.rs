@@ -327,6 +327,29 @@ fn rules_that_do_not_hold_are_refused() {
 }
 
 #[test]
+fn names_and_descriptions_follow_one_rule() {
+    for (kind, key, value) in [
+        ("tenants", "name", json!("")),
+        ("subscriptions", "name", json!("two\nlines")),
+        ("principals", "name", json!("\u{1b}[2J")),
+        ("role_definitions", "name", json!("n".repeat(129))),
+        ("role_definitions", "description", json!("d".repeat(4097))),
+        ("webservices", "description", json!("\u{7f}")),
+        ("webservices", "tags", json!({ "": "of no name" })),
+        ("webservices", "tags", json!({ "a": "\u{0}" })),
+    ] {
+        let mut unlawful = whole();
+        unlawful[kind][0][key] = value;
+        unlawful["role_assignments"] = json!([]);
+        let found = mistakes(unlawful);
+        assert!(found.len() == 1 && found[0].contains("without control characters"), "{kind}: {found:?}");
+    }
+    let mut lawful = whole();
+    lawful["webservices"][0]["description"] = json!("two\nlines");
+    assert!(compared(lawful, &RegistrySnapshot::default(), false, 1).is_ok());
+}
+
+#[test]
 fn unknown_keys_and_wrong_forms_are_refused() {
     let mut unknown = whole();
     unknown["webservices"][0]["auth_enabled"] = json!(true);
