@@ -257,6 +257,12 @@ impl Scope {
         self.spelling.split('/').nth(2)
     }
 
+    /// Whether the scope is a workspace or a webservice: something that is registered itself, unlike a resource group.
+    pub fn is_resource(&self) -> bool {
+        // Names hold no slash.
+        self.key.contains("/workspaces/")
+    }
+
     fn from_spelling(spelling: String) -> Self {
         let key = spelling.to_ascii_lowercase();
         Self { spelling, key }

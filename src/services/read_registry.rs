@@ -27,6 +27,17 @@ impl Core {
         Ok(self.directory.webservice(&id.key()).await?)
     }
 
+    /// Whether there is anything at a scope whose subscription is known. Resource groups are no rows: any may be.
+    pub async fn exists(&self, scope: &Scope) -> Result<bool, Refusal> {
+        if !scope.is_resource() {
+            return Ok(true);
+        }
+        Ok(match WorkspaceId::parse(&scope.to_string()) {
+            Ok(_) => self.store.workspace(scope.key()).await?.is_some(),
+            Err(_) => self.store.webservice_facts(scope.key()).await?.is_some(),
+        })
+    }
+
     /// One page of the workspaces under a scope, and where the next begins.
     pub async fn workspaces(
         &self,

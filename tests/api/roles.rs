@@ -223,3 +223,22 @@ fn names_and_descriptions_follow_one_rule() {
     let body = json!({ "tags": { "a": "" }, "properties": { "description": "two\nlines" } });
     api.put(&endpoint, &body).expect(200);
 }
+
+#[test]
+fn no_role_is_assigned_where_nothing_is() {
+    let app = TestApp::start();
+    let api = app.api(&OWNER);
+    let body =
+        json!({ "properties": { "roleDefinitionId": READER_ROLE, "principalId": STRANGER.object_id } });
+    let id = "providers/Microsoft.Authorization/roleAssignments/eeeeeeee-0000-0000-0000-00000000";
+    for (number, scope) in [format!("{WORKSPACE}2"), webservice("nothing")].iter().enumerate() {
+        let path = format!("{scope}/{id}{number:04}");
+        let refused = api.put(&path, &body).expect(404).json();
+        assert_eq!(refused["error"]["code"], "ResourceNotFound");
+        api.get(&path).expect(404);
+    }
+    let group = format!("{SUBSCRIPTION}/resourceGroups/yet-empty");
+    for (number, scope) in [WORKSPACE.to_owned(), webservice("scorer"), group].iter().enumerate() {
+        api.put(&format!("{scope}/{id}{:04}", 10 + number), &body).expect(201);
+    }
+}

@@ -58,6 +58,9 @@ pub async fn put(call: Call, payload: Payload) -> HttpResponse {
         let scope = scope(&call)?;
         let caller = call.authorize(&scope).await?;
         let body: Body = body::json(&call.request, payload).await?;
+        if !call.core.exists(&scope).await? {
+            return Err(Refusal::NotFound.into());
+        }
         let role_id = role_id(&body.properties.role_definition_id)?;
         if !call.core.directory.roles().contains_key(&role_id) {
             return Err(Problem::Parameter {

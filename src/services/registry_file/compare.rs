@@ -31,7 +31,8 @@ pub fn compare(
     let roles = comparison.roles(file);
     let principals = comparison.principals(file);
     comparison.credentials(file, |client_id| principals.get(&client_id).map(|(id, _)| *id), prune);
-    let assignments = comparison.assignments(file, &roles, &principals);
+    let places = comparison.places(file, &workspaces, &webservices, prune);
+    let assignments = comparison.assignments(file, &roles, &principals, &places);
     if prune {
         comparison.prune(file, &webservices, &assignments);
     }

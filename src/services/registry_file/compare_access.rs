@@ -7,6 +7,7 @@ use super::{PrincipalEntry, RegistryFile};
 use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::role::{RoleAssignment, RoleDefinition, built_in_roles};
+use crate::domain::workspace::Workspace;
 use crate::entropy;
 use crate::services::client_secrets::MAX_SECRET_DAYS;
 use crate::storage::Mutation;
@@ -103,12 +104,29 @@ impl Comparison<'_> {
         all
     }
 
+    /// Keys of the workspaces and webservices after the application.
+    pub fn places(
+        &self,
+        file: &RegistryFile,
+        workspaces: &HashMap<String, Workspace>,
+        webservices: &HashSet<String>,
+        prune: bool,
+    ) -> HashSet<String> {
+        let named = file.workspaces.iter().map(|entry| entry.id.key()).chain(webservices.iter().cloned());
+        if prune {
+            return named.collect();
+        }
+        let stored = self.stored.webservices.iter().map(|found| found.id.key());
+        named.chain(workspaces.keys().cloned()).chain(stored).collect()
+    }
+
     /// The assignments that the file names, as (principal, role, scope key).
     pub fn assignments(
         &mut self,
         file: &RegistryFile,
         roles: &HashMap<String, RoleDefinitionId>,
         principals: &HashMap<ClientId, (ObjectId, TenantId)>,
+        places: &HashSet<String>,
     ) -> HashSet<AssignmentKey> {
         let held: HashSet<_> = self.stored.assignments.iter().map(assignment_key).collect();
         let tenant_of = self.tenants_of_subscriptions(file);
@@ -131,6 +149,10 @@ impl Comparison<'_> {
                 self.mistakes.push(format!(
                     "{what}: the scope's subscription does not exist in the principal's tenant"
                 ));
+                continue;
+            }
+            if entry.scope.is_resource() && !places.contains(entry.scope.key()) {
+                self.mistakes.push(format!("{what}: no such workspace or webservice"));
                 continue;
             }
             let assignment = RoleAssignment {

@@ -260,11 +260,37 @@ fn dangling_references_are_named() {
             ),
             "the scope's subscription does not exist in the principal's tenant",
         ),
+        (
+            with(
+                "role_assignments",
+                json!([{"principal": CLIENT, "role": "Reader", "scope": format!("{WORKSPACE}2")}]),
+            ),
+            "/workspaces/ws-12: no such workspace or webservice",
+        ),
+        (
+            with(
+                "role_assignments",
+                json!([{"principal": CLIENT, "role": "Reader", "scope": format!("{WORKSPACE}/onlineEndpoints/gone")}]),
+            ),
+            "/onlineEndpoints/gone: no such workspace or webservice",
+        ),
     ];
     for (value, named) in expectations {
         let found = mistakes(value);
         assert!(found.iter().any(|mistake| mistake.contains(named)), "`{named}` is not in {found:#?}");
     }
+    // What is stored is there too, unless this very application removes it. A resource group is no row.
+    let mut assigned = json!({ "role_assignments": [
+        {"principal": CLIENT, "role": "Reader", "scope": format!("{WORKSPACE}/services/bare")},
+        {"principal": CLIENT, "role": "Reader", "scope": "/subscriptions/sub-1/resourceGroups/any"},
+    ] });
+    let difference = compared(assigned.clone(), &applied(), false, 2).expect("lawful");
+    assert_eq!(difference.mutations.len(), 2);
+    for kind in ["tenants", "subscriptions", "workspaces", "principals"] {
+        assigned[kind] = whole()[kind].clone();
+    }
+    let found = compared(assigned, &applied(), true, 2).expect_err("its scope is pruned");
+    assert!(found.len() == 1 && found[0].ends_with("/bare: no such workspace or webservice"), "{found:?}");
     // All mistakes at once, and none twice.
     let mut several = with(
         "webservices",
