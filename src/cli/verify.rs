@@ -6,6 +6,7 @@ use std::process::ExitCode;
 
 use chrono::DateTime;
 
+use super::shell::printable;
 use super::{DEADLINE, Failure, Outcome};
 use crate::clock::{Clock as _, SystemClock};
 use crate::https_client;
@@ -91,6 +92,9 @@ fn read_token(place: &str) -> Result<String, Failure> {
 pub fn healthcheck(args: &HealthArgs) -> Outcome {
     let (status, text) =
         https_client::text(https_client::agent(None, DEADLINE)?.get(&args.url).call(), &args.url)?;
-    print!("{text}");
-    Ok(if status == 200 { ExitCode::SUCCESS } else { ExitCode::FAILURE })
+    if status == 200 {
+        print!("{text}");
+        return Ok(ExitCode::SUCCESS);
+    }
+    Err(Failure(format!("{} answered {status}: {}", args.url, printable(text.trim()))))
 }

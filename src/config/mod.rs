@@ -284,6 +284,12 @@ impl Config {
                     .to_owned(),
             );
         }
+        if collide(self.server.listen, self.ops.listen) {
+            return fail(format!(
+                "ops.listen and server.listen are the same address, {}: give each a port of its own",
+                self.ops.listen
+            ));
+        }
         for (name, seconds) in
             [("unready", self.server.unready_seconds), ("drain", self.server.drain_seconds)]
         {
@@ -347,6 +353,12 @@ impl Config {
             ),
         }
     }
+}
+
+/// Whether the second listener could not be had beside the first. Port 0 is another one each time.
+fn collide(one: SocketAddr, other: SocketAddr) -> bool {
+    let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
+    one.port() == other.port() && one.port() != 0 && overlap
 }
 
 impl Secrets {

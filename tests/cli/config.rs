@@ -39,6 +39,15 @@ fn what_can_not_be_is_refused_by_name() {
 }
 
 #[test]
+fn two_listeners_on_one_address_are_refused() {
+    let place = Place::with_demo();
+    let (ops, public) = (format!("127.0.0.1:{}", place.ops_port), place.port);
+    for listen in [format!("127.0.0.1:{public}"), format!("0.0.0.0:{public}")] {
+        refused(&place, &ops, &listen, "ops.listen and server.listen are the same address");
+    }
+}
+
+#[test]
 fn plain_http_is_for_loopback_only() {
     let place = Place::with_demo();
     let text = place.read("wsts-data/wsts.toml");

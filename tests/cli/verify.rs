@@ -1,4 +1,6 @@
-//! `wsts verify`: exit code 0 or 1, with the reason.
+//! `wsts verify` and `wsts healthcheck`: exit code 0 or 1, with the reason.
+
+use std::io::{Read as _, Write as _};
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -106,4 +108,23 @@ fn a_jwks_that_can_not_be_had_is_named() {
     place.write("jwks.json", "{\"keys\":[]}");
     let ended = place.run(&["verify", "--jwks", "jwks.json", "--token", "token"]).expect(1);
     assert!(ended.err.contains("0 keys"), "{}", ended.err);
+}
+
+#[test]
+fn a_healthcheck_that_fails_says_why() {
+    let place = Place::new();
+    let ended = place.healthcheck().expect(1);
+    let url = format!("http://127.0.0.1:{}/readyz", place.ops_port);
+    assert!(ended.err.contains(&url), "{}", ended.err);
+    let listener = std::net::TcpListener::bind(("127.0.0.1", place.ops_port)).unwrap();
+    let answering = std::thread::spawn(move || {
+        let (mut stream, _) = listener.accept().unwrap();
+        let _ = stream.read(&mut [0; 4096]).unwrap();
+        let answer = "HTTP/1.1 503 x\r\nContent-Length: 20\r\nConnection: close\r\n\r\nnot ready: draining\n";
+        stream.write_all(answer.as_bytes()).unwrap();
+    });
+    let ended = place.healthcheck().expect(1);
+    answering.join().unwrap();
+    assert_eq!(ended.err, format!("wsts: {url} answered 503: not ready: draining\n"));
+    assert_eq!(ended.out, "");
 }

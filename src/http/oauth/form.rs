@@ -130,7 +130,7 @@ impl<'a> TokenForm<'a> {
                 Err(parameter("resource", "missing: send `resource` or `scope={audience}/.default`"))
             }
             (Some(resource), None | Some("score")) => {
-                target(resource, issuer, management).map_err(Problem::InvalidTarget)
+                target("resource", resource, issuer, management).map_err(Problem::InvalidTarget)
             }
             (Some(_), Some(_)) => {
                 Err(Problem::InvalidScope("`scope` beside `resource` can only be `score`".to_owned()))
@@ -139,23 +139,29 @@ impl<'a> TokenForm<'a> {
                 let audience = scope.strip_suffix("/.default").ok_or_else(|| {
                     Problem::InvalidScope("`scope` must be one audience followed by `/.default`".to_owned())
                 })?;
-                target(audience, issuer, management).map_err(Problem::InvalidScope)
+                target("scope", audience, issuer, management).map_err(Problem::InvalidScope)
             }
         }
     }
 }
 
-fn target(audience: &str, issuer: &str, management: &[String]) -> Result<RequestedTarget, String> {
+/// `name` is the parameter that holds the audience.
+fn target(
+    name: &str,
+    audience: &str,
+    issuer: &str,
+    management: &[String],
+) -> Result<RequestedTarget, String> {
     let trimmed = audience.trim_end_matches('/');
     if trimmed == issuer || management.iter().any(|known| known == trimmed) {
         return Ok(RequestedTarget::Management);
     }
     let Some(id) = audience.strip_prefix(issuer) else {
         return Err(format!(
-            "the audience must be `{issuer}`, for a management token, or `{issuer}` followed by the ARM id of a webservice"
+            "`{name}`: the audience must be `{issuer}`, for a management token, or `{issuer}` followed by the ARM id of a webservice"
         ));
     };
-    WebserviceId::parse(id).map(RequestedTarget::Webservice).map_err(|error| error.to_string())
+    WebserviceId::parse(id).map(RequestedTarget::Webservice).map_err(|error| format!("`{name}`: {error}"))
 }
 
 fn present(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
@@ -210,6 +216,18 @@ mod tests {
         assert!(matches!(target_of("resource=https://evil.example"), Err(Problem::InvalidTarget(_))));
         assert!(matches!(target_of(&format!("resource={ISSUER}.evil{WS}")), Err(Problem::InvalidTarget(_))));
         assert!(matches!(target_of("scope="), Err(Problem::Parameter { name: "resource", .. })));
+    }
+
+    #[test]
+    fn a_wrong_audience_is_told_with_the_parameter_that_holds_it() {
+        for wrong in ["https://evil.example".to_owned(), format!("{ISSUER}/nothing")] {
+            let of_resource = target_of(&format!("resource={wrong}"));
+            assert!(
+                matches!(of_resource, Err(Problem::InvalidTarget(what)) if what.starts_with("`resource`: "))
+            );
+            let of_scope = target_of(&format!("scope={wrong}/.default"));
+            assert!(matches!(of_scope, Err(Problem::InvalidScope(what)) if what.starts_with("`scope`: ")));
+        }
     }
 
     #[test]
