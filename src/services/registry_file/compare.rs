@@ -1,9 +1,11 @@
 //! What a file would change: a pure comparison with what is stored.
 
+use std::borrow::Cow;
 use std::collections::{HashMap, HashSet};
 
 use chrono::{DateTime, Utc};
 
+use super::prune::kept;
 use super::{Difference, Line, RegistryFile};
 use crate::domain::ids::TenantId;
 use crate::domain::text;
@@ -21,8 +23,12 @@ pub fn compare(
     now: DateTime<Utc>,
     entropy: &dyn Entropy,
 ) -> Result<Difference, Vec<String>> {
+    let kept = if prune { Cow::Owned(kept(file, stored)) } else { Cow::Borrowed(stored) };
     let mut comparison =
-        Comparison { now, entropy, stored, out: Difference::default(), mistakes: Vec::new() };
+        Comparison { now, entropy, stored: &kept, out: Difference::default(), mistakes: Vec::new() };
+    if prune {
+        comparison.prune(stored);
+    }
     comparison.names(file);
     comparison.tenants(file);
     comparison.subscriptions(file);
@@ -31,11 +37,8 @@ pub fn compare(
     let roles = comparison.roles(file);
     let principals = comparison.principals(file);
     comparison.credentials(file, |client_id| principals.get(&client_id).map(|(id, _)| *id), prune);
-    let places = comparison.places(file, &workspaces, &webservices, prune);
-    let assignments = comparison.assignments(file, &roles, &principals, &places);
-    if prune {
-        comparison.prune(file, &webservices, &assignments);
-    }
+    let places = comparison.places(&workspaces, &webservices);
+    comparison.assignments(file, &roles, &principals, &places);
     if comparison.mistakes.is_empty() { Ok(comparison.out) } else { Err(comparison.mistakes) }
 }
 
@@ -43,6 +46,7 @@ pub fn compare(
 pub(super) struct Comparison<'a> {
     pub now: DateTime<Utc>,
     pub entropy: &'a dyn Entropy,
+    /// What is there and stays.
     pub stored: &'a RegistrySnapshot,
     pub out: Difference,
     pub mistakes: Vec<String>,

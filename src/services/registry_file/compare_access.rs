@@ -13,7 +13,7 @@ use crate::services::client_secrets::MAX_SECRET_DAYS;
 use crate::storage::Mutation;
 
 /// What makes two assignments the same: principal, role and scope key.
-pub(super) type AssignmentKey = (ObjectId, RoleDefinitionId, String);
+type AssignmentKey = (ObjectId, RoleDefinitionId, String);
 
 impl Comparison<'_> {
     /// Ids of all roles after the application, by lower-case name.
@@ -34,12 +34,25 @@ impl Comparison<'_> {
         // Two under one id would take turns at each application.
         let ids = file.role_definitions.iter().map(|entry| entry.id.to_string());
         self.refuse_doubles("role id", ids);
-        for entry in &file.role_definitions {
+        for (place, entry) in file.role_definitions.iter().enumerate() {
             if built_in_roles()
                 .iter()
                 .any(|role| role.id == entry.id || role.name.eq_ignore_ascii_case(&entry.name))
             {
                 self.mistakes.push(format!("role `{}`: built-in roles can't be changed", entry.name));
+                continue;
+            }
+            let holder = stored
+                .roles
+                .iter()
+                .find(|found| found.id != entry.id && found.name.eq_ignore_ascii_case(&entry.name));
+            // Unless an earlier entry has given that one another name.
+            let mut earlier = file.role_definitions.iter().take(place);
+            if let Some(holder) = holder.filter(|holder| !earlier.any(|one| one.id == holder.id)) {
+                self.mistakes.push(format!(
+                    "role `{}`: its name is that of the stored role {}, and its id another",
+                    entry.name, holder.id
+                ));
                 continue;
             }
             let role = RoleDefinition {
@@ -72,7 +85,11 @@ impl Comparison<'_> {
         self.refuse_doubles("object id", ids.map(|id| id.to_string()));
         for entry in &file.principals {
             let before = stored.get(&entry.client_id).copied();
-            if let Some(mistake) = check_principal(entry, before, &tenants) {
+            let holder = self.stored.principals.iter().find(|found| Some(found.object_id) == entry.object_id);
+            let taken = holder
+                .filter(|found| found.client_id != entry.client_id)
+                .map(|found| format!("its object_id is that of the stored principal {}", found.client_id));
+            if let Some(mistake) = check_principal(entry, before, &tenants).or(taken) {
                 self.mistakes.push(format!("principal {} `{}`: {mistake}", entry.client_id, entry.name));
                 continue;
             }
@@ -107,27 +124,21 @@ impl Comparison<'_> {
     /// Keys of the workspaces and webservices after the application.
     pub fn places(
         &self,
-        file: &RegistryFile,
         workspaces: &HashMap<String, Workspace>,
         webservices: &HashSet<String>,
-        prune: bool,
     ) -> HashSet<String> {
-        let named = file.workspaces.iter().map(|entry| entry.id.key()).chain(webservices.iter().cloned());
-        if prune {
-            return named.collect();
-        }
         let stored = self.stored.webservices.iter().map(|found| found.id.key());
-        named.chain(workspaces.keys().cloned()).chain(stored).collect()
+        stored.chain(workspaces.keys().cloned()).chain(webservices.iter().cloned()).collect()
     }
 
-    /// The assignments that the file names, as (principal, role, scope key).
+    /// Puts the assignments that the file names and nobody holds yet.
     pub fn assignments(
         &mut self,
         file: &RegistryFile,
         roles: &HashMap<String, RoleDefinitionId>,
         principals: &HashMap<ClientId, (ObjectId, TenantId)>,
         places: &HashSet<String>,
-    ) -> HashSet<AssignmentKey> {
+    ) {
         let held: HashSet<_> = self.stored.assignments.iter().map(assignment_key).collect();
         let tenant_of = self.tenants_of_subscriptions(file);
         let mut named = HashSet::with_capacity(file.role_assignments.len());
@@ -167,11 +178,10 @@ impl Comparison<'_> {
                 self.out.mutations.push(Mutation::PutAssignment(assignment));
             }
         }
-        named
     }
 }
 
-pub(super) fn assignment_key(assignment: &RoleAssignment) -> AssignmentKey {
+fn assignment_key(assignment: &RoleAssignment) -> AssignmentKey {
     (assignment.object_id, assignment.role_id, assignment.scope.key().to_owned())
 }
 

@@ -96,9 +96,16 @@ impl Paper {
                 replace(&mut held.webservices, put, |one: &Webservice| one.id.key());
             }
             Mutation::PutPrincipal(put) => {
+                let other =
+                    |one: &ServicePrincipal| one.object_id == put.object_id && one.client_id != put.client_id;
+                assert!(!held.principals.iter().any(other));
                 replace(&mut held.principals, put, |one: &ServicePrincipal| one.object_id);
             }
-            Mutation::PutRole(put) => replace(&mut held.roles, put, |one: &RoleDefinition| one.id),
+            Mutation::PutRole(put) => {
+                let other = |one: &RoleDefinition| one.name == put.name && one.id != put.id;
+                assert!(!held.roles.iter().any(other));
+                replace(&mut held.roles, put, |one: &RoleDefinition| one.id);
+            }
             Mutation::PutAssignment(put) => {
                 assert!(held.roles.iter().any(|role| role.id == put.role_id));
                 assert!(held.principals.iter().any(|found| found.object_id == put.object_id));
@@ -424,6 +431,40 @@ fn pruning_keeps_what_is_named() {
     assert_eq!(texts(&difference), expected);
 }
 
+/// The whole file, its role under another id and its principal under another client id.
+fn renumbered() -> Value {
+    let object_id = applied().principals[0].object_id.to_string();
+    let client = "00000000-0000-0000-0000-0000000000c9";
+    let text = whole().to_string().replace(CLIENT, client);
+    let mut file: Value = serde_json::from_str(&text).expect("JSON");
+    file["principals"][0]["object_id"] = json!(object_id);
+    file["role_definitions"][0]["id"] = json!("00000000-0000-0000-0000-0000000000b9");
+    file
+}
+
+#[test]
+fn what_is_pruned_gives_its_name_and_id_to_what_is_put() {
+    let mut paper = Paper(applied());
+    let difference = compared(renumbered(), &paper.0, true, 2).expect("lawful");
+    paper.apply(&difference);
+    assert_eq!(paper.0.assignments.len(), 2, "made again for the new ones");
+    let again = compared(renumbered(), &paper.0, true, 3).expect("lawful");
+    assert!(again.mutations.is_empty(), "{:?}", texts(&again));
+    // What the file refers to must not be what this very application removes.
+    let mut dangling = renumbered();
+    dangling["role_definitions"] = json!([]);
+    let found = compared(dangling, &applied(), true, 2).expect_err("its role is pruned");
+    assert!(found.len() == 1 && found[0].ends_with("no such role"), "{found:?}");
+}
+
+#[test]
+fn without_pruning_a_name_or_id_that_is_taken_is_named() {
+    let found = compared(renumbered(), &applied(), false, 2).expect_err("both are taken");
+    let role = format!("role `Scorer`: its name is that of the stored role {ROLE}, and its id another");
+    let object_id = format!("its object_id is that of the stored principal {CLIENT}");
+    assert!(found.contains(&role) && found.iter().any(|one| one.ends_with(&object_id)), "{found:?}");
+}
+
 /// The same through a real database, which has its own opinion of order and of what is the same.
 #[cfg(feature = "sqlite")]
 #[tokio::test]
@@ -441,7 +482,13 @@ async fn a_file_applied_to_sqlite_changes_nothing_more_and_can_be_pruned() {
     without_secret["principals"][0]["secret_lifetime_days"] = Value::Null;
     let again = compared(without_secret, &stored, true, 2).expect("lawful");
     assert_eq!(texts(&again), Vec::<String>::new());
-    let nothing = compared(json!({}), &stored, true, 3).expect("lawful");
+    let mut other = renumbered();
+    other["principals"][0]["object_id"] = json!(stored.principals[0].object_id.to_string());
+    let other = compared(other, &stored, true, 3).expect("lawful");
+    store.commit(&other.mutations, &[]).await.expect("commits");
+    let stored = store.snapshot().await.expect("reads");
+    assert_eq!(stored.assignments.len(), 2);
+    let nothing = compared(json!({}), &stored, true, 4).expect("lawful");
     store.commit(&nothing.mutations, &[]).await.expect("commits");
     let left = store.snapshot().await.expect("reads");
     assert!(left.tenants.is_empty() && left.workspaces.is_empty() && left.principals.is_empty());
