@@ -60,8 +60,7 @@ const DISCARDED: usize = 1024 * 1024;
 
 /// The whole body of a request that will be answered in any case; one that is too large is read on for a while, so
 /// that its sender sees the answer.
-pub async fn take_in(payload: actix_web::dev::Payload) -> Result<Bytes, Problem> {
-    let mut payload = payload;
+pub async fn take_in(payload: &mut actix_web::dev::Payload) -> Result<Bytes, Problem> {
     let collecting = async {
         let (mut whole, mut seen) = (BytesMut::new(), 0);
         while let Some(chunk) = payload.next().await {

@@ -1,15 +1,17 @@
 //! What every request passes through, outermost: limits, context, panics, measurement, the log line.
 
 use std::panic::AssertUnwindSafe;
+use std::pin::Pin;
+use std::task::{Context, Poll};
 use std::time::Instant;
 
-use actix_web::body::MessageBody;
-use actix_web::dev::{ServiceRequest, ServiceResponse};
+use actix_web::body::{BodySize, BoxBody, MessageBody};
+use actix_web::dev::{Payload, ServiceRequest, ServiceResponse};
 use actix_web::error::InternalError;
 use actix_web::http::Version;
-use actix_web::http::header::{HeaderName, HeaderValue};
+use actix_web::http::header::{HeaderName, HeaderValue, TRANSFER_ENCODING};
 use actix_web::middleware::Next;
-use actix_web::web::Data;
+use actix_web::web::{Bytes, Data};
 use actix_web::{Error, HttpMessage as _, HttpResponse};
 use futures_util::FutureExt as _;
 
@@ -46,13 +48,16 @@ pub async fn around(
     };
     let over_limit = check_limits(&request);
     // Of a request that is refused for its head as well: its answer is lost by the same way.
-    let broken = match request.version() {
-        Version::HTTP_2 => take_body_in(&mut request).await.err(),
-        _ => None,
-    };
-    let refused = over_limit.or(broken);
+    let broken = if body_comes_first(&request) { take_body_in(&mut request).await.err() } else { None };
+    let refused = over_limit.map(|problem| (problem, None)).or(broken);
     let outcome = match refused {
-        Some(problem) => Ok(request.into_response(problem.response(dialect, &occasion))),
+        Some((problem, rest)) => {
+            let answer = problem.response(dialect, &occasion);
+            Ok(request.into_response(match rest {
+                Some(rest) => answer.map_body(|_, body| BoxBody::new(WithRest { body, _rest: rest })),
+                None => answer,
+            }))
+        }
         None => {
             canonicalize(&mut request);
             request.extensions_mut().insert(context);
@@ -78,12 +83,47 @@ pub async fn around(
     })
 }
 
-/// Over HTTP/2 an answer given before the body was read resets the stream, and clients lose the answer. So the body
-/// comes in first; a handler then finds it in memory. HTTP/1.1 has no such trouble and reads when it needs to.
-async fn take_body_in(request: &mut ServiceRequest) -> Result<(), Problem> {
-    let bytes = body::take_in(request.take_payload()).await?;
-    request.set_payload(actix_web::dev::Payload::from(bytes));
-    Ok(())
+/// Where an answer given before the body was read does harm, the body is read first; a handler then finds it in memory.
+/// Over HTTP/2 such an answer resets the stream, and clients lose it. In chunks over HTTP/1.1 (RFC 9112, section 7.1)
+/// actix would read on for the end of the body, without a limit of time or size, before it lets go of the connection.
+/// With a length it closes the connection, and the handler reads when it needs to.
+fn body_comes_first(request: &ServiceRequest) -> bool {
+    request.version() == Version::HTTP_2 || request.headers().contains_key(TRANSFER_ENCODING)
+}
+
+/// A body that can't be taken in leaves its rest: kept until the answer is sent, it makes actix close the
+/// connection instead of reading on.
+async fn take_body_in(request: &mut ServiceRequest) -> Result<(), (Problem, Option<Payload>)> {
+    let mut payload = request.take_payload();
+    match body::take_in(&mut payload).await {
+        Ok(bytes) => {
+            request.set_payload(Payload::from(bytes));
+            Ok(())
+        }
+        Err(problem) => {
+            // Over HTTP/2 the stream alone ends, and with it what keeps the rest.
+            let rest = (request.version() != Version::HTTP_2).then_some(payload);
+            Err((problem, rest))
+        }
+    }
+}
+
+/// The body of an answer, and with it what is never read of the request.
+struct WithRest {
+    body: BoxBody,
+    _rest: Payload,
+}
+
+impl MessageBody for WithRest {
+    type Error = <BoxBody as MessageBody>::Error;
+
+    fn size(&self) -> BodySize {
+        self.body.size()
+    }
+
+    fn poll_next(mut self: Pin<&mut Self>, cx: &mut Context<'_>) -> Poll<Option<Result<Bytes, Self::Error>>> {
+        Pin::new(&mut self.body).poll_next(cx)
+    }
 }
 
 fn with_request_id(mut answer: HttpResponse, request_id: &str) -> HttpResponse {

@@ -170,3 +170,35 @@ fn bytes_that_are_no_http_disturb_nobody() {
     app.token_as(&READER, "scorer");
     app.get_ops("/readyz").expect(200);
 }
+
+#[test]
+fn a_body_in_chunks_that_nobody_wants_is_answered_and_its_connection_closed() {
+    let app = TestApp::start();
+    let head = |target: &str| {
+        format!("PATCH {target} HTTP/1.1\r\nHost: localhost\r\nTransfer-Encoding: chunked\r\n\r\n")
+    };
+    let chunk = [b"4000\r\n".as_slice(), &[b'x'; 0x4000], b"\r\n"].concat();
+    for target in ["/nowhere", "/oauth2/token", "/modelmanagement/v1.0/x"] {
+        let mut connection = raw::Connection::open(&app);
+        connection.write(head(target).as_bytes());
+        for _ in 0..80 {
+            connection.write(&chunk);
+        }
+        let answer = connection.read().expect("an answer before the end of the body");
+        assert_eq!(answer.status, 413, "{target}");
+        assert_eq!(answer.header("connection"), Some("close"), "{target}");
+        assert!(connection.read().is_none(), "{target}: the connection is still open");
+        // A small one is read, and the connection goes on.
+        let mut connection = raw::Connection::open(&app);
+        for _ in 0..2 {
+            connection.write(head(target).as_bytes());
+            connection.write(b"2\r\n{}\r\n0\r\n\r\n");
+            let answer = connection.read().expect("an answer");
+            assert!(
+                (400..500).contains(&answer.status) && answer.status != 408,
+                "{target}: {}",
+                answer.status
+            );
+        }
+    }
+}
