@@ -39,6 +39,8 @@ pub struct Spool {
     length: u64,
     max_bytes: u64,
     records: u64,
+    /// There may be a part of a line behind `length`.
+    torn: bool,
 }
 
 /// Records as lines, ready to be appended.
@@ -84,6 +86,7 @@ impl Spool {
             length: 0,
             max_bytes,
             records: 0,
+            torn: false,
         };
         spool.recover(&header).map_err(fail)?.map_or(Ok(spool), |found| {
             Err(SpoolError::AnotherDatabase { path: path.to_owned(), found, database })
@@ -130,12 +133,17 @@ impl Spool {
         if length > self.max_bytes {
             return Err(std::io::Error::other(format!("it would outgrow {} bytes", self.max_bytes)));
         }
-        let written = self.file.write_all(&lines.bytes).and_then(|()| self.file.sync_data());
-        if written.is_err() {
-            // What part of it was written must not come before the next line.
+        if self.torn {
             self.file.set_len(self.length)?;
-            return written;
         }
+        // What part of it is written must not come before the next line.
+        self.torn = true;
+        self.file.write_all(&lines.bytes).and_then(|()| self.file.sync_data()).or_else(|error| {
+            self.file.set_len(self.length)?;
+            self.torn = false;
+            Err(error)
+        })?;
+        self.torn = false;
         self.length = length;
         self.records += lines.records;
         Ok(())

@@ -135,10 +135,11 @@ impl Directory {
 
     /// Forgets what these changes made stale. Returns when no later request can see it.
     pub async fn forget(&self, changes: &[Change]) -> Result<()> {
-        if changes.is_empty() {
-            return Ok(());
-        }
-        {
+        // Of roles, the hierarchy and signing keys nothing is kept by entry, and whoever reads an entry meanwhile may keep it.
+        let of_entries = |change: &Change| {
+            matches!(change, Change::Principal(_) | Change::Webservice(_) | Change::Workspace(_))
+        };
+        if changes.iter().any(of_entries) {
             let _alone = self.fence.write().await;
             self.epoch.fetch_add(1, Ordering::SeqCst);
             for change in changes {

@@ -56,11 +56,11 @@ async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
 }
 
 /// What a refused body may still send before its stream is reset, in bytes.
-const DISCARDED: usize = 1024 * 1024;
+pub const DISCARDED: usize = 1024 * 1024;
 
-/// The whole body of a request that will be answered in any case; one that is too large is read on for a while, so
-/// that its sender sees the answer.
-pub async fn take_in(payload: &mut actix_web::dev::Payload) -> Result<Bytes, Problem> {
+/// The whole body of a request that will be answered in any case. Of one that is too large so many bytes in all are read
+/// and forgotten, so that its sender sees the answer.
+pub async fn take_in(payload: &mut actix_web::dev::Payload, forgotten: usize) -> Result<Bytes, Problem> {
     let collecting = async {
         let (mut whole, mut seen) = (BytesMut::new(), 0);
         while let Some(chunk) = payload.next().await {
@@ -68,7 +68,7 @@ pub async fn take_in(payload: &mut actix_web::dev::Payload) -> Result<Bytes, Pro
             seen += chunk.len();
             if seen <= MAX_BODY_BYTES {
                 whole.extend_from_slice(&chunk);
-            } else if seen > DISCARDED {
+            } else if seen > forgotten {
                 break;
             }
         }

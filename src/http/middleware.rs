@@ -95,15 +95,15 @@ fn body_comes_first(request: &ServiceRequest) -> bool {
 /// connection instead of reading on.
 async fn take_body_in(request: &mut ServiceRequest) -> Result<(), (Problem, Option<Payload>)> {
     let mut payload = request.take_payload();
-    match body::take_in(&mut payload).await {
+    let is_stream = request.version() == Version::HTTP_2;
+    match body::take_in(&mut payload, if is_stream { body::DISCARDED } else { 0 }).await {
         Ok(bytes) => {
             request.set_payload(Payload::from(bytes));
             Ok(())
         }
         Err(problem) => {
             // Over HTTP/2 the stream alone ends, and with it what keeps the rest.
-            let rest = (request.version() != Version::HTTP_2).then_some(payload);
-            Err((problem, rest))
+            Err((problem, (!is_stream).then_some(payload)))
         }
     }
 }

@@ -163,6 +163,13 @@ impl Deployment {
         replica
     }
 
+    /// The last lines that a replica logged, for a test that fails.
+    pub fn log_tail(&self, number: usize) -> String {
+        let log = std::fs::read_to_string(self.log(number)).unwrap_or_default();
+        let lines: Vec<_> = log.lines().rev().take(8).collect();
+        lines.join("\n")
+    }
+
     fn log(&self, number: usize) -> PathBuf {
         self.path(&format!("log-{number}"))
     }

@@ -71,7 +71,7 @@ fn fill_and_free(
             End::Status(503) => std::thread::sleep(Duration::from_millis(20)),
             other => panic!("{other:?}"),
         }
-        assert!(freed.elapsed() < Duration::from_secs(20), "it does not recover");
+        assert!(freed.elapsed() < Duration::from_secs(20), "it does not recover: {}", deployment.log_tail(0));
     }
     let recovered = freed.elapsed();
     figure(fault, "tokens until it was full", received.len() - 1, "many");
