@@ -12,7 +12,7 @@ use sqlx::{AssertSqlSafe, Connection as _};
 use crate::alone;
 use crate::deployment::{Caller, Deployment, Replica, figure, get, is_full};
 use crate::load::{End, Load, Route, Seen, agent};
-use crate::postgres_server::PostgresServer;
+use crate::postgres_server::{PostgresServer, client};
 use crate::proxy::Proxy;
 
 /// Callers whose facts are in memory; those behind them are not asked for before the fault.
@@ -213,6 +213,37 @@ fn a_standby_that_takes_over_has_every_record() {
         },
     );
     judge("database failed over", &deployment, &course);
+}
+
+#[test]
+fn a_dump_that_is_restored_has_the_same_keys_and_the_same_audit() {
+    let _alone = alone();
+    let server = PostgresServer::start(&[], false);
+    let deployment = Deployment::new(&storage(server.port()), 2);
+    let replica = deployment.start(0);
+    let seen = Load::run_for(&Route::to(&[&replica.base]), &deployment.callers, Duration::from_millis(500));
+    let keys = get(&format!("{}/.well-known/jwks.json", replica.base)).unwrap().1;
+    let dump = deployment.path("dump");
+    let run = |program: &str, args: &[&str]| {
+        let ended = client(program).args(args).output().unwrap();
+        assert!(ended.status.success(), "{program}: {}", String::from_utf8_lossy(&ended.stderr));
+    };
+    run("pg_dump", &["-Fc", "-f", dump.to_str().unwrap(), "-d", &server.url("postgres")]);
+    drop((replica, server));
+    let server = PostgresServer::start(&[], false);
+    run("pg_restore", &["-d", &server.url("postgres"), dump.to_str().unwrap()]);
+    let restored = deployment.moved_to(&storage(server.port()));
+    let replica = restored.start(0);
+    assert_eq!(get(&format!("{}/.well-known/jwks.json", replica.base)).unwrap().1, keys);
+    let lost = restored.lost(&seen.tokens());
+    figure(
+        "dump and restore",
+        "tokens before, not in the audit after",
+        format!("{}, {lost}", seen.tokens().len()),
+        "0",
+    );
+    assert!(lost == 0 && !seen.tokens().is_empty());
+    assert!(matches!(restored.callers[0].ask(&agent(), &replica.base), End::Token(_)));
 }
 
 #[test]

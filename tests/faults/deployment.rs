@@ -103,6 +103,12 @@ impl Deployment {
         deployment
     }
 
+    /// The same on another database.
+    pub fn moved_to(mut self, storage: &str) -> Self {
+        storage.clone_into(&mut self.storage);
+        self
+    }
+
     /// Makes the registry that of so many callers, as the command line does: by a process of its own.
     pub fn apply(&self, callers: usize, args: &[&str]) {
         let file = self.path("registry.toml");

@@ -373,3 +373,40 @@ async fn chains_hold_over_what_is_stored() {
     let read = crate::recorder::verify(crate::recorder::all(&store).await).unwrap();
     assert_eq!((read.records, read.chains), (204, 2));
 }
+
+#[tokio::test]
+async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
+    let database = fresh().await;
+    database.open().await.unwrap().close().await;
+    // As docs/operations.md has it.
+    let role = format!("serve_{}", database.0);
+    let sql = format!(
+        "CREATE ROLE {role} LOGIN; \
+         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}; \
+         REVOKE UPDATE, DELETE ON audit_records, audit_records_default FROM {role}"
+    );
+    database.execute(&sql).await;
+    let url = PostgresServer::shared().url_as(&role, &database.0);
+    let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&settings(url.clone())).await.unwrap());
+    append(&store, &[record(1)]).await;
+    append(&store, &[record(1), record(2)]).await;
+    store.commit(&[Mutation::PutTenant(tenant(1))], &[chained(&record(3))]).await.unwrap();
+    store.remember("name", b"value").await.unwrap();
+    assert_eq!(store.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap().len(), 3);
+    store.close().await;
+    let mut connection = PgConnection::connect(&url).await.unwrap();
+    for sql in [
+        "DELETE FROM audit_records",
+        "UPDATE audit_records SET outcome = 'refused'",
+        "DROP TABLE audit_records",
+    ] {
+        let refused = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
+        assert!(
+            refused.is_err_and(|error| error.to_string().contains("permission denied")
+                || error.to_string().contains("must be owner")),
+            "{sql}"
+        );
+    }
+    connection.close().await.unwrap();
+    database.execute(&format!("DROP OWNED BY {role}; DROP ROLE {role}")).await;
+}

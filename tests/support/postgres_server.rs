@@ -230,6 +230,11 @@ impl Account {
     }
 }
 
+/// One of the client's programs, which come with the server's.
+pub fn client(program: &str) -> Command {
+    Command::new(binaries().join(program))
+}
+
 /// The folder with the server's programs: on the path, or the newest of those that Debian has.
 fn binaries() -> PathBuf {
     let path = std::env::var_os("PATH").unwrap_or_default();

@@ -84,12 +84,29 @@ pub async fn prepare(settings: &PostgresSettings) -> Result<()> {
         Ok(connection)
     };
     let mut connection = within(CONNECT_TIMEOUT, checked).await?;
+    if within(CONNECT_TIMEOUT, is_up_to_date(&mut connection)).await? {
+        let _ = tokio::time::timeout(CONNECT_TIMEOUT, connection.close()).await;
+        return Ok(());
+    }
     // Under the driver's own advisory lock: of several processes that open a new database one makes its tables.
     // Not `run`: its bound is not met within an async function that must be `Send`; this is what it calls.
     let migrated = MIGRATOR.run_direct(None, &mut connection, false).await.map_err(schema_error);
     // After a failure the lock is still held, and goes with the connection.
     let _ = tokio::time::timeout(CONNECT_TIMEOUT, connection.close()).await;
     migrated
+}
+
+/// Whether every migration was run and no other one. The driver would ask for the right to make tables even then, which
+/// a role that only serves need not have.
+async fn is_up_to_date(connection: &mut PgConnection) -> Result<bool> {
+    let is_there = "SELECT to_regclass('_sqlx_migrations') IS NOT NULL";
+    if !sqlx::query_scalar::<_, bool>(is_there).fetch_one(&mut *connection).await.map_err(unavailable)? {
+        return Ok(false);
+    }
+    let sql = "SELECT version, checksum FROM _sqlx_migrations WHERE success ORDER BY version";
+    let run: Vec<(i64, Vec<u8>)> = sqlx::query_as(sql).fetch_all(connection).await.map_err(unavailable)?;
+    let ours = MIGRATOR.iter().map(|migration| (migration.version, migration.checksum.as_ref()));
+    Ok(ours.eq(run.iter().map(|(version, checksum)| (*version, checksum.as_slice()))))
 }
 
 /// The one pool. It connects when it is asked for a connection.
