@@ -32,8 +32,11 @@ impl ChainKey {
         code.update(chain.uuid().as_bytes());
         code.update(&number.to_be_bytes());
         code.update(&previous.0);
-        // Serialising our own plain fields can't fail; were it to, the code would match nothing.
-        code.update(&serde_json::to_vec(record).unwrap_or_default());
+        // Longer than most records, so that it need not grow. Serialising our own plain fields can't fail; were it to, the
+        // code would match nothing.
+        let mut text = Vec::with_capacity(1024);
+        let _ = serde_json::to_writer(&mut text, record);
+        code.update(&text);
         // SHA-256 has 32 bytes.
         LinkCode(<[u8; 32]>::try_from(code.sign().as_ref()).unwrap_or_default())
     }
