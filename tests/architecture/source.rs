@@ -119,7 +119,8 @@ pub fn read(folders: &[&str]) -> Vec<Source> {
         }
         let inside = path.strip_prefix(root()).expect("under the root").to_string_lossy();
         let inside = inside.replace('\\', "/");
-        let of_tests = inside.starts_with("src/") && inside.ends_with("/tests.rs");
+        let of_tests =
+            inside.starts_with("src/") && (inside.ends_with("/tests.rs") || inside.contains("/tests/"));
         if inside.ends_with(".rs") && inside != "src/lib.rs" && !of_tests {
             let text = fs::read_to_string(&path).expect("a readable file");
             sources.push(Source::new(&inside, &text));
