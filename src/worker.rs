@@ -14,7 +14,19 @@ const TEND_EVERY_TICKS: u32 = 5;
 /// Runs until it is aborted.
 pub async fn run(core: Arc<Core>) {
     // Side by side: a database that hangs in the one must not keep the other from its time.
-    tokio::join!(follow(&core), ship(&core));
+    tokio::join!(follow(&core), ship(&core), prepare_audit(&core));
+}
+
+/// How often room is made for the audit of the coming months.
+const PREPARE_EVERY: Duration = Duration::from_secs(3600);
+
+async fn prepare_audit(core: &Core) {
+    loop {
+        if let Err(error) = core.store.prepare_audit().await {
+            tracing::warn!(%error, "no room was made for the audit of the coming months; it goes on where it is");
+        }
+        tokio::time::sleep(PREPARE_EVERY).await;
+    }
 }
 
 /// Moves what the spool holds into the database.

@@ -1,36 +1,46 @@
 -- The audit. One row for every token, refusal, key reading and change.
 --
--- Partitioned by time, so that old records can go by the month. The default partition takes what no other one does: an
--- insert never fails for want of a partition. The key begins with the time, which ids of version 7 follow, so rows are
--- appended at the right edge of the one index.
+-- The record is one text (json, not jsonb, keeps it as it is), over which the code of its link was made; its members are
+-- read where they are wanted: record ->> 'event'. The key begins with the time of the link, so rows are appended at the
+-- right edge of the one index; a chain has no second record in a microsecond. The link is verified by reading all rows,
+-- so it has no index.
 
 CREATE TABLE audit_records (
-    id             uuid NOT NULL,
-    occurred_at    timestamptz NOT NULL,
-    event          text NOT NULL,
-    outcome        text NOT NULL,
-    reason         text,
-    object_id      uuid,
-    client_id      uuid,
-    tenant_id      uuid,
-    credential_id  uuid,
-    method         text,
-    resource       text COLLATE "C",
-    token_id       text,
-    kid            text,
-    expires_at     timestamptz,
-    detail         text,
-    endpoint       text NOT NULL,
-    region         text NOT NULL,
-    address        text,
-    request_id     text NOT NULL,
-    trace_id       text,
-    latency_micros bigint NOT NULL,
-    -- Where the row stands in its writer's chain; verified by reading all rows, so no index.
-    chain          uuid NOT NULL,
-    link           bigint NOT NULL CHECK (link >= 0),
-    code           bytea NOT NULL CHECK (length(code) = 32),
-    PRIMARY KEY (occurred_at, id)
-) PARTITION BY RANGE (occurred_at);
+    linked_at timestamptz NOT NULL,
+    chain     uuid NOT NULL,
+    link      bigint NOT NULL CHECK (link >= 0),
+    id        uuid NOT NULL,
+    code      bytea NOT NULL CHECK (length(code) = 32),
+    record    json NOT NULL,
+    PRIMARY KEY (linked_at, chain)
+) PARTITION BY RANGE (linked_at);
 
+-- Takes what no month does: an insert never fails for want of a partition.
 CREATE TABLE audit_records_default PARTITION OF audit_records DEFAULT;
+
+-- Makes partitions for this month (UTC) and the next two, so that old records can go by the month. With the rights of
+-- the owner, so that a role which may only append can call it; what it makes is empty.
+CREATE FUNCTION prepare_audit_records() RETURNS void LANGUAGE plpgsql SECURITY DEFINER
+SET search_path FROM CURRENT SET lock_timeout = '500ms' AS $$
+DECLARE
+    first timestamp;
+    name  text;
+BEGIN
+    FOR ahead IN 0..2 LOOP
+        first := date_trunc('month', now() AT TIME ZONE 'UTC') + make_interval(months => ahead);
+        name := 'audit_records_' || to_char(first, 'YYYY_MM');
+        CONTINUE WHEN to_regclass(name) IS NOT NULL;
+        BEGIN
+            EXECUTE format(
+                'CREATE TABLE %I PARTITION OF audit_records FOR VALUES FROM (%L) TO (%L)',
+                name, first AT TIME ZONE 'UTC', (first + interval '1 month') AT TIME ZONE 'UTC'
+            );
+        EXCEPTION
+            -- Another replica was faster, or others hold the table: the next call is soon enough.
+            WHEN duplicate_table OR lock_not_available THEN NULL;
+            -- The default partition has rows of that month already, and keeps them.
+            WHEN check_violation THEN NULL;
+        END;
+    END LOOP;
+END
+$$;

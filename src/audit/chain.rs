@@ -6,11 +6,14 @@
 
 use std::sync::Arc;
 
-use chrono::DurationRound as _;
+use chrono::{DateTime, Duration, DurationRound as _, Utc};
 use ring::hmac;
 
+use super::text;
 use crate::clock::Clock;
-use crate::domain::audit::{Actor, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RequestFacts};
+use crate::domain::audit::{
+    Actor, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RecordText, RequestFacts,
+};
 use crate::domain::ids::{AuditRecordId, ChainId};
 use crate::domain::region::Region;
 use crate::entropy::{self, Entropy};
@@ -26,17 +29,14 @@ impl ChainKey {
         Self(hmac::Key::new(hmac::HMAC_SHA256, derived.as_ref()))
     }
 
-    /// The code of a record at its place behind `previous`, which of the first one is all zeros.
-    pub fn code(&self, chain: ChainId, number: i64, previous: LinkCode, record: &AuditRecord) -> LinkCode {
+    /// The code of a text at this link behind `previous`, which of the first one is all zeros.
+    pub fn code(&self, link: &Link, previous: LinkCode, json: &str) -> LinkCode {
         let mut code = hmac::Context::with_key(&self.0);
-        code.update(chain.uuid().as_bytes());
-        code.update(&number.to_be_bytes());
+        code.update(link.chain.uuid().as_bytes());
+        code.update(&link.number.to_be_bytes());
+        code.update(&link.at.timestamp_micros().to_be_bytes());
         code.update(&previous.0);
-        // Longer than most records, so that it need not grow. Serialising our own plain fields can't fail; were it to, the
-        // code would match nothing.
-        let mut text = Vec::with_capacity(1024);
-        let _ = serde_json::to_writer(&mut text, record);
-        code.update(&text);
+        code.update(json.as_bytes());
         // SHA-256 has 32 bytes.
         LinkCode(<[u8; 32]>::try_from(code.sign().as_ref()).unwrap_or_default())
     }
@@ -54,17 +54,25 @@ pub struct ChainMaker {
 /// Detail of the first record of a database's first chain.
 const FIRST: &str = "the first chain of this database";
 
-/// Detail of a beginning: the end of the chain before it.
-fn after(link: Link) -> String {
-    format!("after link {} of chain {}", link.number, link.chain)
+/// Names a link in a detail.
+pub fn name(link: &Link) -> String {
+    format!("link {} of chain {} with code {}", link.number, link.chain, link.code)
 }
 
-/// The end that a beginning names.
-pub fn named_end(record: &AuditRecord) -> Option<(ChainId, i64)> {
-    let detail = record.detail.as_deref().filter(|_| record.event == Event::ChainStart)?;
-    let (number, chain) = detail.strip_prefix("after link ")?.split_once(" of chain ")?;
-    Some((ChainId::parse(chain).ok()?, number.parse().ok()?))
+/// The link that the detail of a beginning or of a removal names.
+pub fn named(detail: &str) -> Option<(ChainId, i64, LinkCode)> {
+    let (_, link) = detail.split_once("link ")?;
+    let (number, link) = link.split_once(" of chain ")?;
+    let (chain, code) = link.split_once(" with code ")?;
+    Some((ChainId::parse(chain).ok()?, number.parse().ok()?, code.parse().ok()?))
 }
+
+/// As databases keep it.
+fn to_micros(now: DateTime<Utc>) -> DateTime<Utc> {
+    now.duration_trunc(MICROSECOND).unwrap_or(now)
+}
+
+const MICROSECOND: Duration = Duration::microseconds(1);
 
 /// One writer's chain.
 pub struct Chain {
@@ -82,51 +90,61 @@ impl Chain {
     }
 
     /// The record that must come first, when a chain is to begin.
-    pub fn begin(&self) -> Option<AuditRecord> {
+    pub fn begin(&self) -> Option<RecordText> {
         if self.head.is_some() {
             return None;
         }
-        let now = self.maker.clock.now();
-        Some(AuditRecord {
-            id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(
-                now,
-                &entropy::bytes(self.maker.entropy.as_ref()),
-            )),
-            occurred_at: now.duration_trunc(chrono::Duration::microseconds(1)).unwrap_or(now),
+        let detail = self.stored.map_or_else(|| FIRST.to_owned(), |link| format!("after {}", name(&link)));
+        let now = self.now();
+        let random = entropy::bytes(self.maker.entropy.as_ref());
+        Some(text::write(&AuditRecord {
+            id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &random)),
+            occurred_at: to_micros(now),
             event: Event::ChainStart,
             outcome: Outcome::Done,
             reason: None,
             actor: Actor::default(),
             resource: None,
             token: None,
-            detail: Some(self.stored.map_or_else(|| FIRST.to_owned(), after)),
+            detail: Some(detail),
             request: RequestFacts { region: self.maker.region.shared(), ..RequestFacts::default() },
             latency_micros: 0,
-        })
+        }))
     }
 
-    /// The record's link, next in the chain.
-    pub fn link(&mut self, record: &AuditRecord) -> Link {
-        let (chain, number, previous) = match self.head {
-            Some(head) => (head.chain, head.number + 1, head.code),
+    /// The record's link, next in the chain. `now` is the time of the batch.
+    pub fn link(&mut self, now: DateTime<Utc>, record: &RecordText) -> Link {
+        let (next, previous) = match self.head {
+            Some(head) => {
+                // Later than the one before, also in a batch and when the clock was put back.
+                let at = to_micros(now).max(head.at + MICROSECOND);
+                (Link { number: head.number + 1, at, ..head }, head.code)
+            }
             None => {
-                let id = entropy::random_uuid(self.maker.entropy.as_ref());
-                (ChainId::from_uuid(id), 0, LinkCode::default())
+                let chain = ChainId::from_uuid(entropy::random_uuid(self.maker.entropy.as_ref()));
+                (
+                    Link { chain, number: 0, at: to_micros(now), code: LinkCode::default() },
+                    LinkCode::default(),
+                )
             }
         };
-        let link = Link { chain, number, code: self.maker.key.code(chain, number, previous, record) };
+        let link = Link { code: self.maker.key.code(&next, previous, &record.json), ..next };
         self.head = Some(link);
         link
     }
 
+    pub fn now(&self) -> DateTime<Utc> {
+        self.maker.clock.now()
+    }
+
     /// Links a list of records, a beginning before them when one is due.
-    pub fn extend(&mut self, records: Vec<AuditRecord>) -> Vec<Chained<AuditRecord>> {
+    pub fn extend(&mut self, records: Vec<RecordText>) -> Vec<Chained<RecordText>> {
         if records.is_empty() {
             return Vec::new();
         }
-        let first = self.begin();
-        let all = first.into_iter().chain(records);
-        all.map(|record| Chained { link: self.link(&record), record }).collect()
+        let now = self.now();
+        let all = self.begin().into_iter().chain(records);
+        all.map(|record| Chained { link: self.link(now, &record), record }).collect()
     }
 
     pub const fn head(&self) -> Option<Link> {

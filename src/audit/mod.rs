@@ -6,8 +6,10 @@
 //! two switches of thread.
 
 pub mod chain;
+pub mod reading;
 mod sink;
 pub mod spool;
+pub mod text;
 pub mod verify;
 
 use std::sync::{Arc, Mutex, MutexGuard, OnceLock, PoisonError};
@@ -17,7 +19,7 @@ use tokio::sync::oneshot;
 use self::chain::{Chain, ChainMaker};
 use self::sink::Sink;
 use self::spool::Spool;
-use crate::domain::audit::{AuditRecord, Chained, Link};
+use crate::domain::audit::{AuditRecord, Chained, Link, RecordText};
 use crate::metrics::Metrics;
 use crate::storage::{Change, Mutation, StorageError, Store};
 
@@ -51,12 +53,12 @@ struct Shared {
 /// A record and, once a committer had it, its link. Handed over again it keeps the link, so that whichever commit
 /// reached the database, the chain is the same.
 struct Pending {
-    record: AuditRecord,
+    record: RecordText,
     link: OnceLock<Link>,
 }
 
 impl Pending {
-    fn new(record: AuditRecord) -> Arc<Self> {
+    fn new(record: RecordText) -> Arc<Self> {
         Arc::new(Self { record, link: OnceLock::new() })
     }
 }
@@ -91,7 +93,7 @@ impl Recorder {
     /// Returns when the record is durable. A caller that goes away meanwhile leaves its record behind, to be committed
     /// like the others.
     pub async fn record(&self, record: AuditRecord) -> Outcome {
-        let pending = Pending::new(record.storable());
+        let pending = Pending::new(text::write(&record.storable()));
         loop {
             // Only a committer whose worker stopped leaves no outcome, so this goes round once for each worker that
             // stops. Whether its commit reached the database is unknown; committing a record twice leaves one row.
@@ -109,12 +111,12 @@ impl Recorder {
     ) -> Result<Vec<Change>, StorageError> {
         let mut chain = self.0.changes.lock().await;
         let before = chain.head();
-        let chained = chain.extend(records.into_iter().map(AuditRecord::storable).collect());
+        let texts = records.into_iter().map(|record| text::write(&record.storable()));
+        let chained = chain.extend(texts.collect());
         let after = chain.head();
         // Until the outcome is known there is a doubt, which stays if this caller goes away.
         chain.end();
-        let given: Vec<_> =
-            chained.iter().map(|Chained { record, link }| Chained { record, link: *link }).collect();
+        let given: Vec<_> = chained.iter().map(Chained::as_ref).collect();
         let outcome = self.0.store.commit(mutations, &given).await;
         match &outcome {
             Ok(_) => {
@@ -174,8 +176,9 @@ impl Shared {
         if let Some(begin) = chain.begin() {
             batch.insert(0, Pending::new(begin));
         }
+        let now = chain.now();
         for pending in batch {
-            pending.link.get_or_init(|| chain.link(&pending.record));
+            pending.link.get_or_init(|| chain.link(now, &pending.record));
         }
     }
 

@@ -6,7 +6,7 @@ use std::time::{Duration, Instant};
 
 use super::NotRecorded;
 use super::spool::{Lines, Spool, Taken};
-use crate::domain::audit::{AuditRecord, Chained};
+use crate::domain::audit::{Chained, RecordText};
 use crate::metrics::Metrics;
 use crate::storage::Store;
 
@@ -45,7 +45,7 @@ impl Sink {
     }
 
     /// Durable when it returns.
-    pub async fn store(&self, records: &[Chained<&AuditRecord>]) -> Result<(), NotRecorded> {
+    pub async fn store(&self, records: &[Chained<&RecordText>]) -> Result<(), NotRecorded> {
         let started = Instant::now();
         let stored = if self.is_diverted() {
             self.append_to_spool(records).await
@@ -84,7 +84,7 @@ impl Sink {
 
     async fn append_to_database(
         &self,
-        records: &[Chained<&AuditRecord>],
+        records: &[Chained<&RecordText>],
         deadline: Duration,
     ) -> Result<(), String> {
         match tokio::time::timeout(deadline, self.store.append_audit(records)).await {
@@ -93,9 +93,9 @@ impl Sink {
         }
     }
 
-    async fn append_to_spool(&self, records: &[Chained<&AuditRecord>]) -> Result<&'static str, String> {
+    async fn append_to_spool(&self, records: &[Chained<&RecordText>]) -> Result<&'static str, String> {
         let Some(spool) = self.spool.clone() else { return Err("there is no spool".to_owned()) };
-        let lines = Lines::of(records).map_err(|error| error.to_string())?;
+        let lines = Lines::of(records);
         // Set before the write: whoever ships must find the record or leave the way to the spool open.
         if !self.diverted.swap(true, Ordering::SeqCst) {
             tracing::warn!("audit records go to the spool until the database takes them again");
@@ -141,11 +141,7 @@ impl Sink {
                 Ok(Err(error)) => return tracing::error!(%error, "the spool can't be read"),
                 Err(error) => return tracing::error!(%error, "the spool can't be read"),
             };
-            let records: Vec<_> = taken
-                .records
-                .iter()
-                .map(|Chained { record, link }| Chained { record, link: *link })
-                .collect();
+            let records: Vec<_> = taken.records.iter().map(Chained::as_ref).collect();
             if let Err(error) = self.append_to_database(&records, SHIPPING_DEADLINE).await {
                 return tracing::warn!(error, "the database still takes no audit records");
             }

@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 
 use uuid::Uuid;
 
-use crate::domain::audit::{AuditRecord, Chained};
+use crate::domain::audit::{AuditRecord, Chained, RecordText};
 
 /// From then on an operator should know.
 const NEARLY_FULL_PERCENT: u64 = 80;
@@ -50,19 +50,19 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub fn of(records: &[Chained<&AuditRecord>]) -> std::io::Result<Self> {
-        let mut bytes = Vec::with_capacity(records.len() * 768);
-        for record in records {
-            let text = serde_json::to_string(record)?;
-            writeln!(bytes, "{} {text}", checksum(&text))?;
-        }
-        Ok(Self { bytes, records: records.len() as u64 })
+    pub fn of(records: &[Chained<&RecordText>]) -> Self {
+        let lines = records.iter().map(|Chained { record, link }| {
+            // Serialising our own plain fields can't fail.
+            let text = format!("{} {}", serde_json::to_string(link).unwrap_or_default(), record.json);
+            format!("{} {text}\n", checksum(&text))
+        });
+        Self { bytes: lines.collect::<String>().into_bytes(), records: records.len() as u64 }
     }
 }
 
 /// Records read from the spool, and where they end.
 pub struct Taken {
-    pub records: Vec<Chained<AuditRecord>>,
+    pub records: Vec<Chained<RecordText>>,
     /// Lines that no process of ours wrote so.
     pub spoiled: Vec<String>,
     pub end: u64,
@@ -214,8 +214,14 @@ fn checksum(text: &str) -> String {
     digest.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
 }
 
-fn parse(line: &[u8]) -> Option<Chained<AuditRecord>> {
+/// Checksum, link and record, apart by blanks; neither of the last two holds one but within its strings.
+fn parse(line: &[u8]) -> Option<Chained<RecordText>> {
     let line = std::str::from_utf8(line).ok()?.strip_suffix('\n')?;
-    let (sum, text) = line.split_once(' ')?;
-    (checksum(text) == sum).then(|| serde_json::from_str(text).ok()).flatten()
+    let (_, text) = line.split_once(' ').filter(|(sum, text)| checksum(text) == *sum)?;
+    let (link, json) = text.split_once(' ')?;
+    let record: AuditRecord = serde_json::from_str(json).ok()?;
+    Some(Chained {
+        record: RecordText { id: record.id, json: json.to_owned() },
+        link: serde_json::from_str(link).ok()?,
+    })
 }

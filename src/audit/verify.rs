@@ -1,24 +1,21 @@
 //! Checks chains: reads every record, oldest first, and names what was altered or is missing.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::fmt;
 
-use super::chain::{ChainKey, named_end};
-use crate::domain::audit::{AuditRecord, Chained, LinkCode};
+use super::chain::{self, ChainKey};
+use super::text;
+use crate::domain::audit::{Chained, Event, Link, LinkCode, RecordText};
 use crate::domain::ids::{AuditRecordId, ChainId};
-
-/// Records that may wait for one before them. Commits of concurrent requests put neighbours out of order by some
-/// thousands at most; beyond this the missing one is missing.
-const WAITING: usize = 100_000;
 
 /// What is wrong, and where.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub enum Fault {
     /// The code does not fit the record, its place and the record before.
     Altered { record: AuditRecordId, chain: ChainId, number: i64 },
-    /// Records behind it are there.
+    /// Records behind it are there, and no removal names it.
     Missing { chain: ChainId, number: i64, next: AuditRecordId },
-    /// A later chain names this end, and it is not there.
+    /// A later record names this link, and it is not there or another one.
     CutOff { chain: ChainId, number: i64, named_by: AuditRecordId },
 }
 
@@ -47,22 +44,32 @@ impl fmt::Display for Fault {
 pub struct Read {
     pub records: u64,
     pub chains: usize,
+    /// Chains of which the beginning was removed, as a record says.
+    pub shortened: usize,
 }
 
-/// Takes records in about the order of their times and checks each against the one before it in its chain.
+/// Takes records in the order of their links and checks each against the one before it in its chain.
 pub struct Verifier {
     key: ChainKey,
     chains: HashMap<ChainId, Progress>,
-    /// Ends that beginnings of chains name, with who names them.
-    named: Vec<(ChainId, i64, AuditRecordId)>,
+    /// Links that records name as the last ones of what came before them or was removed.
+    named: Vec<Named>,
     records: u64,
 }
 
-#[derive(Default)]
-struct Progress {
-    next: i64,
+struct Named {
+    event: Event,
+    chain: ChainId,
+    number: i64,
     code: LinkCode,
-    waiting: BTreeMap<i64, Chained<AuditRecord>>,
+    by: AuditRecordId,
+}
+
+/// What is known of a chain.
+struct Progress {
+    /// Where it begins; anywhere but at 0 a removal must say so.
+    first: Chained<RecordText>,
+    last: Link,
 }
 
 impl Verifier {
@@ -72,53 +79,103 @@ impl Verifier {
 
     /// # Errors
     /// The first fault that shows with this record. Nothing may be read after it.
-    pub fn read(&mut self, found: Chained<AuditRecord>) -> Result<(), Fault> {
+    pub fn read(&mut self, found: Chained<RecordText>) -> Result<(), Fault> {
         self.records += 1;
-        let progress = self.chains.entry(found.link.chain).or_default();
-        if found.link.number < progress.next || progress.waiting.contains_key(&found.link.number) {
-            // A second record at a place that is taken.
-            return Err(altered(&found));
-        }
-        progress.waiting.insert(found.link.number, found);
-        while let Some(next) = progress.waiting.remove(&progress.next) {
-            let code = self.key.code(next.link.chain, next.link.number, progress.code, &next.record);
-            if code != next.link.code {
-                return Err(altered(&next));
+        let Chained { record, link } = &found;
+        match self.chains.get_mut(&link.chain) {
+            Some(progress) => {
+                let last = progress.last;
+                if link.number > last.number + 1 {
+                    let (chain, number) = (link.chain, last.number + 1);
+                    return Err(Fault::Missing { chain, number, next: record.id });
+                }
+                // A second record at a place that is taken, or out of order, fits no place.
+                let fits = link.number == last.number + 1 && link.at > last.at;
+                if !fits || self.key.code(link, last.code, &record.json) != link.code {
+                    return Err(altered(&found));
+                }
+                progress.last = *link;
             }
-            if let Some((chain, number)) = named_end(&next.record) {
-                self.named.push((chain, number, next.record.id));
+            None => {
+                if link.number == 0 && self.key.code(link, LinkCode::default(), &record.json) != link.code {
+                    return Err(altered(&found));
+                }
+                let progress = Progress { first: found.clone(), last: *link };
+                self.chains.insert(link.chain, progress);
             }
-            progress.next += 1;
-            progress.code = code;
         }
-        if progress.waiting.len() > WAITING { missing(progress) } else { Ok(()) }
+        self.note_named(&found)
+    }
+
+    fn note_named(&mut self, found: &Chained<RecordText>) -> Result<(), Fault> {
+        // The text is as it was written, unless its chain begins with it; then it may be anything.
+        let record = text::read(&found.record).map_err(|_| altered(found))?;
+        if record.id != found.record.id {
+            return Err(altered(found));
+        }
+        let names = matches!(record.event, Event::ChainStart | Event::AuditRemoval);
+        let named = record.detail.as_deref().filter(|_| names).and_then(chain::named);
+        self.named.extend(named.map(|(chain, number, code)| Named {
+            event: record.event,
+            chain,
+            number,
+            code,
+            by: record.id,
+        }));
+        Ok(())
     }
 
     /// Call after the last record.
     ///
     /// # Errors
-    /// What only shows now: a gap, or an end that was cut off.
+    /// What only shows now: a beginning that nobody removed lawfully is missing, or an end was cut off.
     pub fn finish(self) -> Result<Read, Fault> {
-        self.chains.values().try_for_each(missing)?;
-        for (chain, number, named_by) in self.named {
-            if self.chains.get(&chain).is_none_or(|progress| progress.next <= number) {
-                return Err(Fault::CutOff { chain, number, named_by });
+        let removed = self.removed();
+        let mut shortened = 0;
+        for (id, progress) in &self.chains {
+            let Chained { record, link } = &progress.first;
+            if link.number == 0 {
+                continue;
+            }
+            shortened += 1;
+            match removed.get(id) {
+                // The last one that was removed stands right before it.
+                Some((number, code)) if *number == link.number - 1 => {
+                    if self.key.code(link, *code, &record.json) != link.code {
+                        return Err(altered(&progress.first));
+                    }
+                }
+                // A removal that was interrupted left some of what it names.
+                Some((number, _)) if *number >= link.number => {}
+                _ => {
+                    let number = link.number - 1;
+                    return Err(Fault::Missing { chain: *id, number, next: record.id });
+                }
             }
         }
-        Ok(Read { records: self.records, chains: self.chains.len() })
-    }
-}
-
-const fn altered(found: &Chained<AuditRecord>) -> Fault {
-    Fault::Altered { record: found.record.id, chain: found.link.chain, number: found.link.number }
-}
-
-/// A gap, when records wait behind it.
-fn missing(progress: &Progress) -> Result<(), Fault> {
-    match progress.waiting.first_key_value() {
-        None => Ok(()),
-        Some((_, next)) => {
-            Err(Fault::Missing { chain: next.link.chain, number: progress.next, next: next.record.id })
+        for named in &self.named {
+            let reached = self.chains.get(&named.chain).map_or(-1, |progress| progress.last.number);
+            let gone = removed.get(&named.chain).is_some_and(|(number, _)| *number >= named.number);
+            if reached < named.number && !gone {
+                return Err(Fault::CutOff { chain: named.chain, number: named.number, named_by: named.by });
+            }
         }
+        Ok(Read { records: self.records, chains: self.chains.len(), shortened })
     }
+
+    /// Up to where each chain was removed.
+    fn removed(&self) -> HashMap<ChainId, (i64, LinkCode)> {
+        let mut removed = HashMap::<_, (i64, LinkCode)>::new();
+        for named in self.named.iter().filter(|named| named.event == Event::AuditRemoval) {
+            let last = removed.entry(named.chain).or_insert((named.number, named.code));
+            if named.number > last.0 {
+                *last = (named.number, named.code);
+            }
+        }
+        removed
+    }
+}
+
+const fn altered(found: &Chained<RecordText>) -> Fault {
+    Fault::Altered { record: found.record.id, chain: found.link.chain, number: found.link.number }
 }

@@ -12,11 +12,10 @@ use tabled::settings::Style;
 use super::shell::printable;
 use super::{ConfigArg, Failure, Outcome, with_core};
 use crate::audit::chain::ChainKey;
-use crate::audit::verify::Verifier;
+use crate::audit::reading::{self, Next};
+use crate::audit::verify::{Fault, Read, Verifier};
 use crate::config::Config;
-use crate::domain::audit::{
-    AuditCursor, AuditEntry, AuditFilter, AuditRecord, Chained, Event, Outcome as Decision,
-};
+use crate::domain::audit::{AuditCursor, AuditEntry, AuditFilter, Event, Order, Outcome as Decision};
 use crate::services::Core;
 
 #[derive(Subcommand)]
@@ -27,6 +26,17 @@ pub enum Command {
     Verify(ConfigArg),
     /// Write records to standard output, oldest first, one JSON object a line
     Export(ExportArgs),
+    /// Remove old records, leaving a record of where each chain was cut, so that `verify` still holds
+    Remove(RemoveArgs),
+}
+
+#[derive(clap::Args)]
+pub struct RemoveArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Everything recorded before then: an RFC 3339 time, or an age such as 400d
+    #[arg(long)]
+    before: String,
 }
 
 #[derive(clap::Args)]
@@ -60,12 +70,13 @@ pub struct ListArgs {
     /// issued, refused, failed or done
     #[arg(long)]
     outcome: Option<String>,
-    /// webservice_token, management_token, api_call, change, key_reading, key_regeneration, signing_key or chain_start
+    /// webservice_token, management_token, api_call, change, key_reading, key_regeneration, signing_key, chain_start or
+    /// audit_removal
     #[arg(long)]
     event: Option<String>,
     /// Most records to list
     #[arg(long, default_value_t = 100)]
-    limit: u32,
+    limit: usize,
     #[arg(long, value_enum, default_value_t = Format::Table)]
     format: Format,
 }
@@ -82,29 +93,20 @@ pub fn run(command: Command) -> Outcome {
         Command::List(args) => list(&args),
         Command::Verify(args) => verify(&args),
         Command::Export(args) => export(&args),
+        Command::Remove(args) => remove(&args),
     }
 }
 
-/// Records in one page of a reading of the whole audit.
-const PAGE: u32 = 4096;
+/// How often a long run says how far it is.
+const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
 
-/// Hands over every record from a time on, oldest first, until told to stop.
-async fn read_all(
-    core: &Core,
-    since: DateTime<Utc>,
-    mut take: impl FnMut(Chained<AuditRecord>) -> Result<bool, Failure>,
-) -> Result<(), Failure> {
-    let mut cursor = AuditCursor::From(since);
-    loop {
-        let page = core.store.audit_after(cursor, PAGE).await?;
-        if page.is_empty() {
-            return Ok(());
-        }
-        for (behind, found) in page {
-            cursor = behind;
-            if !take(found)? {
-                return Ok(());
-            }
+/// Says on standard error how far a long run is, now and then.
+fn progress() -> impl FnMut(u64, &dyn std::fmt::Display) {
+    let mut said = Instant::now();
+    move |count, so_far| {
+        if said.elapsed() > SAY_EVERY {
+            said = Instant::now();
+            eprintln!("{count} records {so_far}");
         }
     }
 }
@@ -113,27 +115,38 @@ fn verify(args: &ConfigArg) -> Outcome {
     let config = Config::load(&args.config)?;
     super::demand_database(&config)?;
     let key = ChainKey::derive(config.secrets.pepper()?.as_slice());
-    let (mut count, mut said) = (0_u64, Instant::now());
     with_core(&config, async |core| {
-        let mut verifier = Verifier::new(key.clone());
-        read_all(core, DateTime::UNIX_EPOCH, |found| {
-            count += 1;
-            if said.elapsed() > SAY_EVERY {
-                said = Instant::now();
-                eprintln!("{count} records so far, up to {}", found.record.occurred_at);
-            }
-            verifier.read(found)?;
-            Ok(true)
-        })
-        .await?;
-        let read = verifier.finish()?;
-        println!("good: {} records in {} chains, none altered, none missing", read.records, read.chains);
+        let mut found = verify_all(core, key.clone()).await?;
+        if matches!(found, Err(Fault::Missing { .. })) {
+            // A replica that was cut off may have shipped its records meanwhile to where the reading was past.
+            found = verify_all(core, key.clone()).await?;
+        }
+        let read = found?;
+        let shortened = match read.shortened {
+            0 => String::new(),
+            some => format!(" ({some} of them shortened by `wsts audit remove`)"),
+        };
+        println!(
+            "good: {} records in {} chains{shortened}, none altered, none missing",
+            read.records, read.chains
+        );
         Ok(ExitCode::SUCCESS)
     })
 }
 
-/// How often a long reading says how far it is.
-const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+async fn verify_all(core: &Core, key: ChainKey) -> Result<Result<Read, Fault>, Failure> {
+    let (mut verifier, mut fault) = (Verifier::new(key), None);
+    let (mut count, mut progress) = (0, progress());
+    let order = Order::OldestFirst;
+    reading::each(core.store.as_ref(), order, AuditCursor::start(order), |found| {
+        count += 1;
+        progress(count, &format_args!("so far, up to {}", found.link.at));
+        fault = verifier.read(found).err();
+        Ok::<_, Failure>(if fault.is_none() { Next::More } else { Next::Enough })
+    })
+    .await?;
+    Ok(fault.map_or_else(|| verifier.finish(), Err))
+}
 
 fn export(args: &ExportArgs) -> Outcome {
     let config = Config::load(&args.config.config)?;
@@ -141,16 +154,13 @@ fn export(args: &ExportArgs) -> Outcome {
     with_core(&config, async |core| {
         let now = core.clock.now();
         let time = |text: &Option<String>| text.as_deref().map(|text| instant(text, now)).transpose();
-        let since = time(&args.since)?.unwrap_or(DateTime::UNIX_EPOCH);
-        let until = time(&args.until)?.unwrap_or(DateTime::<Utc>::MAX_UTC);
+        let filter =
+            AuditFilter { since: time(&args.since)?, until: time(&args.until)?, ..AuditFilter::default() };
         let mut out = BufWriter::new(std::io::stdout().lock());
-        read_all(core, since, |found| {
-            if (since..until).contains(&found.record.occurred_at) {
-                serde_json::to_writer(&mut out, &AuditEntry::from(&found))?;
-                out.write_all(b"\n")?;
-            }
-            // Records stand in the order of their times but for some milliseconds.
-            Ok(found.record.occurred_at < until.checked_add_signed(SLACK).unwrap_or(until))
+        reading::find(core.store.as_ref(), Order::OldestFirst, &filter, |found| {
+            serde_json::to_writer(&mut out, &AuditEntry::from(&found))?;
+            out.write_all(b"\n")?;
+            Ok::<_, Failure>(Next::More)
         })
         .await?;
         out.flush()?;
@@ -158,8 +168,20 @@ fn export(args: &ExportArgs) -> Outcome {
     })
 }
 
-/// How far a record may stand behind its time.
-const SLACK: Duration = Duration::seconds(10);
+fn remove(args: &RemoveArgs) -> Outcome {
+    let config = Config::load(&args.config.config)?;
+    super::demand_database(&config)?;
+    with_core(&config, async |core| {
+        let before = instant(&args.before, core.clock.now())?;
+        let mut progress = progress();
+        let removed = core.remove_audit_before(before, |count| progress(count, &"removed so far")).await?;
+        println!(
+            "removed {removed} records from before {}",
+            before.to_rfc3339_opts(SecondsFormat::Secs, true)
+        );
+        Ok(ExitCode::SUCCESS)
+    })
+}
 
 fn list(args: &ListArgs) -> Outcome {
     let config = Config::load(&args.config.config)?;
@@ -173,9 +195,8 @@ fn list(args: &ListArgs) -> Outcome {
             webservice: args.webservice.clone(),
             outcome: args.outcome.as_deref().map(parse_outcome).transpose()?,
             event: args.event.as_deref().map(parse_event).transpose()?,
-            limit: args.limit,
         };
-        let found = core.store.audit(&filter).await?;
+        let found = reading::newest(core.store.as_ref(), &filter, args.limit).await?;
         let entries: Vec<AuditEntry> = found.iter().map(AuditEntry::from).collect();
         match args.format {
             Format::Table => print_table(&entries),

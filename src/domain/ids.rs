@@ -2,6 +2,7 @@
 
 use std::fmt;
 
+use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -84,6 +85,14 @@ uuid_id!(
     /// What one writer of audit records writes in one go.
     ChainId
 );
+
+impl AuditRecordId {
+    /// To the millisecond (RFC 9562 section 5.7); `None` for an id that is not of this service's making.
+    pub fn made_at(self) -> Option<DateTime<Utc>> {
+        let millis = i64::try_from(self.0.as_u128() >> 80).ok()?;
+        DateTime::from_timestamp_millis(millis).filter(|_| self.0.get_version_num() == 7)
+    }
+}
 
 #[cfg(test)]
 mod tests {

@@ -12,6 +12,7 @@ pub mod issue_token;
 pub mod publish_keys;
 pub mod read_registry;
 pub mod registry_file;
+pub mod remove_audit;
 pub mod rotate_signing_keys;
 
 use std::net::IpAddr;

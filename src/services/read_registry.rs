@@ -4,7 +4,8 @@ use std::sync::Arc;
 
 use super::authenticate::Authenticated;
 use super::{Core, Refusal};
-use crate::domain::audit::{AuditRecord, Chained, Event, Outcome};
+use crate::audit::text;
+use crate::domain::audit::{AuditRecord, Event, Outcome};
 use crate::domain::ids::{AuditRecordId, ObjectId, RoleAssignmentId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -84,11 +85,12 @@ impl Core {
 
     /// The record of a change at this scope or below it.
     pub async fn operation(&self, scope: &Scope, id: AuditRecordId) -> Result<Option<AuditRecord>, Refusal> {
-        let found = self.store.audit_record(id).await?.filter(|Chained { record, .. }| {
+        let found = self.store.audit_record(id).await?.map(|found| text::read(&found.record)).transpose();
+        // What can't be read any more is for `wsts audit verify` to tell.
+        Ok(found.ok().flatten().filter(|record| {
             let resource = record.resource.as_deref().unwrap_or_default().to_ascii_lowercase();
             record.event == Event::Change && record.outcome == Outcome::Done && scope.contains_key(&resource)
-        });
-        Ok(found.map(|found| found.record))
+        }))
     }
 
     pub async fn assignment(&self, id: RoleAssignmentId) -> Result<Option<RoleAssignment>, Refusal> {

@@ -7,13 +7,13 @@ use chrono::Duration;
 use uuid::Uuid;
 
 use super::{Parts, StartError};
-use crate::audit::Recorder;
 use crate::audit::chain::{ChainKey, ChainMaker};
 use crate::audit::spool::Spool;
+use crate::audit::{Recorder, reading};
 use crate::config::{Config, Place};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
-use crate::domain::audit::{Actor, AuditFilter};
+use crate::domain::audit::Actor;
 use crate::domain::issuance::Policy;
 use crate::entropy;
 use crate::federation::Federation;
@@ -62,8 +62,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         clock: Arc::clone(&parts.clock),
         entropy: Arc::clone(&parts.entropy),
     };
-    let newest = store.audit(&AuditFilter { limit: 1, ..AuditFilter::default() }).await?;
-    let newest = newest.first().map(|found| found.link);
+    let newest = reading::newest_link(store.as_ref()).await?;
     let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics), maker, newest, spool);
     let directory = Directory::open(Arc::clone(&store), capacity(config)).await?;
     let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;

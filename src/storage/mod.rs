@@ -18,7 +18,7 @@ use async_trait::async_trait;
 use chrono::{DateTime, Utc};
 
 use crate::domain::access_key::AccessKey;
-use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
+use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{
     AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
@@ -197,7 +197,7 @@ pub trait Store: Send + Sync {
     async fn snapshot(&self) -> Result<RegistrySnapshot>;
 
     /// Writes all of it or nothing, logs the changes, and returns them.
-    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&AuditRecord>]) -> Result<Vec<Change>>;
+    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&RecordText>]) -> Result<Vec<Change>>;
     /// Sequence number of the newest change, 0 before the first.
     async fn last_change(&self) -> Result<i64>;
     /// Changes after a sequence number, with the newest number.
@@ -216,18 +216,25 @@ pub trait Store: Send + Sync {
     async fn close(&self);
 
     // The audit.
-    /// Durable when it returns. A record that is there already is left as it is.
-    async fn append_audit(&self, records: &[Chained<&AuditRecord>]) -> Result<()>;
-    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>>;
-    /// Newest first.
-    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>>;
-    /// The whole audit in the order of the records' times, a page at a time: at most `limit` records behind the cursor,
-    /// each with the cursor that stands behind it.
-    async fn audit_after(
+    /// Durable when it returns. A record that is there already, at the same link, is left as it is.
+    async fn append_audit(&self, records: &[Chained<&RecordText>]) -> Result<()>;
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<RecordText>>>;
+    /// The audit in the order of the links' times, a page at a time: at most `limit` records, each with the cursor that
+    /// stands behind it.
+    async fn audit_page(
         &self,
+        order: Order,
         cursor: AuditCursor,
         limit: u32,
-    ) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>>;
+    ) -> Result<Vec<(AuditCursor, Chained<RecordText>)>>;
+    /// Of each chain the last link before a time, if there is one.
+    async fn audit_ends(&self, before: DateTime<Utc>) -> Result<Vec<Link>>;
+    /// Removes some of the records that were linked before a time; returns how many, 0 when none is left. The chains'
+    /// ends must be on record first: see `audit::removal`.
+    async fn remove_audit(&self, before: DateTime<Utc>) -> Result<u64>;
+    /// Makes room for the records of the coming months, where a database keeps each month by itself. To be called at
+    /// start and now and then.
+    async fn prepare_audit(&self) -> Result<()>;
     /// Regions of registered workspaces and clusters, for metric labels.
     async fn regions(&self) -> Result<Vec<(Region, Region)>>;
 }

@@ -2,17 +2,12 @@
 //!
 //! How a database holds a time or a flag is its own affair, and stands in the `codec.rs` of each.
 
-use std::borrow::Cow;
-use std::sync::Arc;
-
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
 use super::{Change, Result, SealedPrivate, StorageError, StoredAccessKey, StoredSigningKey};
 use crate::domain::access_key::{AccessKey, KeyName};
-use crate::domain::audit::{
-    Actor, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RequestFacts, TokenFacts,
-};
+use crate::domain::audit::{Chained, Link, LinkCode, RecordText};
 use crate::domain::client_secret::SecretDigest;
 use crate::domain::ids::{
     AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
@@ -36,7 +31,6 @@ pub trait Columns {
     fn int_opt(&self, column: &str) -> Result<Option<i64>>;
     fn flag(&self, column: &str) -> Result<bool>;
     fn id(&self, column: &str) -> Result<Uuid>;
-    fn id_opt(&self, column: &str) -> Result<Option<Uuid>>;
     fn bytes_opt(&self, column: &str) -> Result<Option<Vec<u8>>>;
     fn time(&self, column: &str) -> Result<DateTime<Utc>>;
     /// An instant that can't be read is no absent one: a revocation must not be lost so.
@@ -282,12 +276,13 @@ pub fn keys_above_and_at(key: &str) -> Vec<String> {
 }
 
 /// An audit record with its link.
-pub fn chained(row: &impl Columns) -> Result<Chained<AuditRecord>> {
+pub fn chained(row: &impl Columns) -> Result<Chained<RecordText>> {
     let id = row.id("id")?;
     let read = || {
-        let chain = ChainId::from_uuid(row.id("chain")?);
-        let link = Link { chain, number: row.int("link")?, code: LinkCode(row.bytes("code")?) };
-        Ok(Chained { record: record(row)?, link })
+        Ok(Chained {
+            record: RecordText { id: AuditRecordId::from_uuid(id), json: row.text("record")? },
+            link: link(row)?,
+        })
     };
     // Among a million rows only its id helps to find the one.
     read().map_err(|error: StorageError| match error {
@@ -296,36 +291,11 @@ pub fn chained(row: &impl Columns) -> Result<Chained<AuditRecord>> {
     })
 }
 
-fn record(row: &impl Columns) -> Result<AuditRecord> {
-    let token = row.text_opt("token_id")?.map(|token_id| {
-        let expires_at = row.time("expires_at")?;
-        Ok(TokenFacts { token_id: token_id.into(), kid: row.text("kid")?, expires_at })
-    });
-    let address = |text: String| text.parse().map_err(|error| corrupt("address", error));
-    let word = |column| Ok(row.text_opt(column)?.map(Cow::Owned));
-    Ok(AuditRecord {
-        id: AuditRecordId::from_uuid(row.id("id")?),
-        occurred_at: row.time("occurred_at")?,
-        event: row.parsed("event", |text| Event::parse(text).ok_or("unknown"))?,
-        outcome: row.parsed("outcome", |text| Outcome::parse(text).ok_or("unknown"))?,
-        reason: word("reason")?,
-        actor: Actor {
-            object_id: row.id_opt("object_id")?.map(ObjectId::from_uuid),
-            client_id: row.id_opt("client_id")?.map(ClientId::from_uuid),
-            tenant_id: row.id_opt("tenant_id")?.map(TenantId::from_uuid),
-            credential_id: row.id_opt("credential_id")?.map(CredentialId::from_uuid),
-            method: word("method")?,
-        },
-        resource: row.text_opt("resource")?.map(Arc::from),
-        token: token.transpose()?,
-        detail: row.text_opt("detail")?,
-        request: RequestFacts {
-            endpoint: row.text("endpoint")?.into(),
-            region: row.text("region")?.into(),
-            address: row.text_opt("address")?.map(address).transpose()?,
-            request_id: row.text("request_id")?.into(),
-            trace_id: row.text_opt("trace_id")?,
-        },
-        latency_micros: row.int("latency_micros")?,
+pub fn link(row: &impl Columns) -> Result<Link> {
+    Ok(Link {
+        chain: ChainId::from_uuid(row.id("chain")?),
+        number: row.int("link")?,
+        at: row.time("linked_at")?,
+        code: LinkCode(row.bytes("code")?),
     })
 }

@@ -15,6 +15,7 @@ use serde_json::Value;
 use tempfile::TempDir;
 use ureq::SendBody;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
+use workspace_sts::audit::reading;
 use workspace_sts::clock::{Clock as _, ManualClock};
 use workspace_sts::config::{Config, ConfigError};
 use workspace_sts::domain::audit::{AuditEntry, AuditFilter};
@@ -380,8 +381,7 @@ impl TestApp {
     pub fn audit(&self) -> Vec<AuditEntry> {
         let core = Arc::clone(&self.core);
         self.block_on(async move {
-            let filter = AuditFilter { limit: 100_000, ..AuditFilter::default() };
-            let found = core.store.audit(&filter).await.unwrap();
+            let found = reading::newest(core.store.as_ref(), &AuditFilter::default(), 100_000).await.unwrap();
             found.iter().map(AuditEntry::from).collect()
         })
     }

@@ -21,7 +21,7 @@ fn a_table_for_people_and_lines_of_json_for_machines() {
     let row = rows.iter().find(|row| row["outcome"] == "issued").unwrap();
     assert_eq!(row["resource"], format!("{WORKSPACE}/onlineEndpoints/scorer"));
     assert_eq!(row["client_id"], READER);
-    let times: Vec<&str> = rows.iter().map(|row| row["occurred_at"].as_str().unwrap()).collect();
+    let times: Vec<&str> = rows.iter().map(|row| row["linked_at"].as_str().unwrap()).collect();
     assert!(times.is_sorted_by(|newer, older| newer >= older), "newest first: {times:?}");
 }
 
@@ -77,10 +77,13 @@ fn a_check_names_what_was_altered_or_can_not_be_read() {
     let rows = json(&place, &["--outcome", "issued"]);
     let id = rows[0]["id"].as_str().unwrap();
     let here = format!("WHERE id = x'{}'", id.replace('-', ""));
-    alter(&place, &format!("UPDATE audit_records SET outcome = 'refused' {here}"));
+    alter(
+        &place,
+        &format!("UPDATE audit_records SET record = replace(record, '\"issued\"', '\"refused\"') {here}"),
+    );
     let found = place.over_demo(&["audit", "verify"]).expect(1).err;
     assert!(found.contains(id) && found.contains("altered") && found.lines().count() == 1, "{found}");
-    alter(&place, &format!("UPDATE audit_records SET outcome = 'granted' {here}"));
+    alter(&place, &format!("UPDATE audit_records SET record = 'granted' {here}"));
     let found = place.over_demo(&["audit", "verify"]).expect(1).err;
     assert!(found.contains(id) && found.lines().count() == 1, "{found}");
 }
@@ -99,4 +102,38 @@ fn an_export_holds_every_record_oldest_first() {
     let (before, from) = (export(&["--until", half]), export(&["--since", half]));
     assert!(!before.is_empty() && !from.is_empty());
     assert_eq!([before, from].concat(), listed);
+}
+
+#[test]
+fn what_is_removed_leaves_chains_that_hold() {
+    let place = Place::with_demo();
+    let rows = json(&place, &[]);
+    let half = rows[rows.len() / 2]["linked_at"].as_str().unwrap();
+    let removed = place.over_demo(&["audit", "remove", "--before", half]).expect(0).out;
+    let kept = json(&place, &["--event", "audit_removal"]).len() + rows.len().div_ceil(2);
+    assert!(
+        removed.starts_with(&format!("removed {} records", rows.len() / 2)),
+        "{removed} of {}",
+        rows.len()
+    );
+    let left = json(&place, &[]);
+    // The beginning of the chain of the removal's own records is there, too.
+    assert!(left.len() > kept && left.iter().all(|row| row["linked_at"].as_str().unwrap() >= half));
+    let good = place.over_demo(&["audit", "verify"]).expect(0).out;
+    assert!(good.contains("shortened"), "{good}");
+    // Nothing older is left, and to ask again harms nothing.
+    let again = place.over_demo(&["audit", "remove", "--before", half]).expect(0).out;
+    assert!(again.starts_with("removed 0 records"), "{again}");
+    // What is taken away without a word is missed, at the very cut as anywhere.
+    let first = left.iter().min_by_key(|row| row["linked_at"].as_str().unwrap()).unwrap();
+    alter(
+        &place,
+        &format!(
+            "DELETE FROM audit_records WHERE id = x'{}'",
+            first["id"].as_str().unwrap().replace('-', "")
+        ),
+    );
+    let found = place.over_demo(&["audit", "verify"]).expect(1).err;
+    let link = format!("link {} of chain {}", first["link"], first["chain"].as_str().unwrap());
+    assert!(found.contains(&link) && found.contains("is missing"), "{found}");
 }

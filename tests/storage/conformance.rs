@@ -104,7 +104,8 @@ macro_rules! conformance {
                     the_newest_come_first_up_to_the_limit
                     a_thousand_records_are_one_batch
                     records_of_one_instant_are_all_kept
-                    the_whole_audit_is_read_in_pages_oldest_first
+                    the_whole_audit_is_read_in_pages_in_either_direction
+                    old_records_are_removed_and_their_ends_known
                     an_empty_batch_is_well
                 }
                 concurrency {

@@ -5,9 +5,11 @@ use std::sync::atomic::{AtomicU32, Ordering};
 use std::time::{Duration, Instant};
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
-use workspace_sts::domain::audit::{AuditFilter, AuditRecord};
+use workspace_sts::clock::{Clock as _, SystemClock};
+use workspace_sts::domain::audit::AuditRecord;
 use workspace_sts::storage::postgres::{PostgresSettings, PostgresStore};
 use workspace_sts::storage::{Mutation, Result, StorageError, Store};
 use zeroize::Zeroizing;
@@ -58,8 +60,11 @@ impl PostgresDatabase {
         execute(&mut administrator(&self.0).await, sql).await;
     }
 
-    async fn row(&self, sql: &'static str) -> PgRow {
-        sqlx::query(sql).fetch_one(&mut administrator(&self.0).await).await.expect("lawful SQL")
+    async fn row(&self, sql: &str) -> PgRow {
+        sqlx::query(AssertSqlSafe(sql))
+            .fetch_one(&mut administrator(&self.0).await)
+            .await
+            .expect("lawful SQL")
     }
 }
 
@@ -331,15 +336,39 @@ async fn commits_that_wait_leave_connections_to_others() {
 }
 
 #[tokio::test]
-async fn records_outside_every_partition_go_to_the_default_one() {
+async fn a_month_has_a_partition_of_its_own_and_goes_with_it() {
     let database = fresh().await;
     let store = database.open().await.unwrap();
-    let sql = "CREATE TABLE audit_records_past PARTITION OF audit_records \
+    let count = async |table: &str| -> i64 {
+        sqlx::Row::get(&database.row(&format!("SELECT count(*) FROM {table}")).await, 0)
+    };
+    let months = "pg_inherits WHERE inhparent = 'audit_records'::regclass";
+    assert_eq!(count(months).await, 4, "this month, the next two, and the default one");
+    append(&store, &[AuditRecord { occurred_at: SystemClock.now(), ..record(1) }]).await;
+    assert_eq!(count("audit_records_default").await, 0);
+    // A past month with a partition, and one without.
+    let sql = "CREATE TABLE audit_records_2001_01 PARTITION OF audit_records \
                FOR VALUES FROM ('2001-01-01 00:00:00+00') TO ('2001-02-01 00:00:00+00')";
     database.execute(sql).await;
-    append(&store, &[record(1)]).await;
-    let counted: i64 = sqlx::Row::get(&database.row("SELECT count(*) FROM audit_records_default").await, 0);
-    assert_eq!(counted, 1);
+    let time = |text: &str| text.parse::<DateTime<Utc>>().unwrap();
+    let old = |n, text| AuditRecord { occurred_at: time(text), ..record(n) };
+    let old =
+        [old(2, "2001-01-05T00:00:00Z"), old(3, "2001-01-31T23:59:59Z"), old(4, "2001-02-01T00:00:00Z")];
+    append(&store, &old).await;
+    assert_eq!(count("audit_records_default").await, 1);
+    let removed = async |before| {
+        let mut removed = Vec::new();
+        while let some @ 1.. = store.remove_audit(time(before)).await.unwrap() {
+            removed.push(some);
+        }
+        removed
+    };
+    assert_eq!(removed("2001-01-31T00:00:00Z").await, [1], "a part of a month");
+    assert_eq!(count(months).await, 5);
+    assert_eq!(removed("2001-02-01T00:00:00Z").await, [1], "a month");
+    assert_eq!(count(months).await, 4);
+    assert_eq!(removed("2001-02-02T00:00:00Z").await, [1], "what no month took");
+    assert_eq!(newest_first(&store).await.len(), 1);
 }
 
 #[tokio::test]
@@ -347,13 +376,8 @@ async fn texts_that_the_database_can_not_hold_cost_no_record() {
     let database = fresh().await;
     let store = database.open().await.unwrap();
     let odd = AuditRecord { resource: Some("a\0b".into()), detail: Some("\0".to_owned()), ..record(1) };
-    append(&store, &[odd, record(2)]).await;
-    let all = AuditFilter { limit: 10, ..AuditFilter::default() };
-    let read = store.audit(&all).await.unwrap();
-    assert_eq!(read.len(), 2);
-    assert_eq!(read[1].record.resource.as_deref(), Some("a\u{fffd}b"));
-    let of = AuditFilter { webservice: Some("A\0".to_owned()), ..all };
-    assert_eq!(store.audit(&of).await.unwrap(), read[1..], "found by what was sent");
+    append(&store, &[odd.clone(), record(2)]).await;
+    assert_eq!(newest_first(&store).await, [read_back(&record(2)), read_back(&odd)]);
     // In the registry it is the caller's mistake.
     let mut named = tenant(1);
     named.display_name = "a\0b".to_owned();
@@ -382,24 +406,31 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
     let role = format!("serve_{}", database.0);
     let sql = format!(
         "CREATE ROLE {role} LOGIN; \
-         GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA public TO {role}; \
-         REVOKE UPDATE, DELETE ON audit_records, audit_records_default FROM {role}"
+         GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, subscriptions, workspaces, webservices, access_keys, \
+             principals, client_secrets, key_credentials, federated_credentials, role_definitions, \
+             role_assignments, signing_keys, changes, instance_facts TO {role}; \
+         GRANT SELECT, INSERT ON audit_records TO {role}; \
+         GRANT SELECT ON _sqlx_migrations TO {role}"
     );
     database.execute(&sql).await;
+    // It makes room for coming months, too.
+    let month = "SELECT max(inhrelid::regclass::text) FROM pg_inherits \
+                 WHERE inhparent = 'audit_records'::regclass AND inhrelid::regclass::text ~ '_[0-9]{2}$'";
+    let last: String = sqlx::Row::get(&database.row(month).await, 0);
+    database.execute(&format!("DROP TABLE {last}")).await;
     let url = PostgresServer::shared().url_as(&role, &database.0);
     let store: Arc<dyn Store> = Arc::new(PostgresStore::open(&settings(url.clone())).await.unwrap());
     append(&store, &[record(1)]).await;
     append(&store, &[record(1), record(2)]).await;
-    store.commit(&[Mutation::PutTenant(tenant(1))], &[chained(&record(3))]).await.unwrap();
+    commit(&store, &[Mutation::PutTenant(tenant(1))], &[record(3)]).await.unwrap();
     store.remember("name", b"value").await.unwrap();
-    assert_eq!(store.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap().len(), 3);
+    assert_eq!(newest_first(&store).await.len(), 3);
+    assert_eq!(sqlx::Row::get::<String, _>(&database.row(month).await, 0), last);
     store.close().await;
     let mut connection = PgConnection::connect(&url).await.unwrap();
-    for sql in [
-        "DELETE FROM audit_records",
-        "UPDATE audit_records SET outcome = 'refused'",
-        "DROP TABLE audit_records",
-    ] {
+    for sql in
+        ["DELETE FROM audit_records", "UPDATE audit_records SET record = '{}'", "DROP TABLE audit_records"]
+    {
         let refused = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut connection).await;
         assert!(
             refused.is_err_and(|error| error.to_string().contains("permission denied")

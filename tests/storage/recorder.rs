@@ -12,8 +12,11 @@ use workspace_sts::audit::Recorder;
 use workspace_sts::audit::chain::{ChainKey, ChainMaker};
 use workspace_sts::audit::spool::{Spool, SpoolError};
 use workspace_sts::audit::verify::{Fault, Read, Verifier};
+use workspace_sts::audit::{reading, text};
 use workspace_sts::clock::{Clock as _, SystemClock};
-use workspace_sts::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained, Event, Link, LinkCode};
+use workspace_sts::domain::audit::{
+    AuditCursor, AuditRecord, Chained, Event, Link, LinkCode, Order, RecordText,
+};
 use workspace_sts::domain::ids::{AuditRecordId, ChainId};
 use workspace_sts::domain::region::Region;
 use workspace_sts::entropy::{SystemEntropy, time_ordered_uuid};
@@ -21,7 +24,7 @@ use workspace_sts::metrics::Metrics;
 use workspace_sts::storage::{Mutation, Store};
 
 use crate::database::Database as _;
-use crate::samples::{record, tenant};
+use crate::samples::{newest_first, record, tenant};
 use crate::sqlite::{SqliteFile, fresh};
 
 fn key() -> ChainKey {
@@ -33,8 +36,7 @@ pub async fn recorder_with(store: &Arc<dyn Store>, spool: Option<Spool>) -> Reco
     let region = Region::parse("local").unwrap();
     let metrics = Arc::new(Metrics::new(&region).unwrap());
     let (clock, entropy) = (Arc::new(SystemClock), Arc::new(SystemEntropy::new()));
-    let newest = store.audit(&AuditFilter { limit: 1, ..AuditFilter::default() }).await.unwrap();
-    let newest = newest.first().map(|found| found.link);
+    let newest = reading::newest_link(store.as_ref()).await.unwrap();
     Recorder::new(
         Arc::clone(store),
         metrics,
@@ -49,20 +51,26 @@ async fn recorder(database: &SqliteFile) -> (Recorder, Arc<dyn Store>) {
     (recorder_with(&store, None).await, store)
 }
 
-pub async fn all(store: &Arc<dyn Store>) -> Vec<Chained<AuditRecord>> {
-    let page = store.audit_after(AuditCursor::From(DateTime::UNIX_EPOCH), 100_000).await.unwrap();
+pub async fn all(store: &Arc<dyn Store>) -> Vec<Chained<RecordText>> {
+    let order = Order::OldestFirst;
+    let page = store.audit_page(order, AuditCursor::start(order), 100_000).await.unwrap();
     page.into_iter().map(|(_, found)| found).collect()
 }
 
 /// Records but for the beginnings of chains.
 async fn count(store: &Arc<dyn Store>) -> usize {
-    all(store).await.iter().filter(|found| found.record.event != Event::ChainStart).count()
+    newest_first(store).await.iter().filter(|found| found.record.event != Event::ChainStart).count()
 }
 
-pub fn verify(records: Vec<Chained<AuditRecord>>) -> Result<Read, Fault> {
+pub fn verify(records: Vec<Chained<RecordText>>) -> Result<Read, Fault> {
     let mut verifier = Verifier::new(key());
     records.into_iter().try_for_each(|found| verifier.read(found))?;
     verifier.finish()
+}
+
+/// What a check of whole chains says.
+fn read(records: u64, chains: usize) -> Read {
+    Read { records, chains, shortened: 0 }
 }
 
 /// `records` records in batches of all sizes, and as many changes.
@@ -110,7 +118,7 @@ async fn records_of_several_workers_are_durable_when_confirmed() {
         assert!(thread.join().unwrap().iter().all(Result::is_ok));
     }
     assert_eq!(count(&store).await, 320);
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 321, chains: 1 }));
+    assert_eq!(verify(all(&store).await), Ok(read(321, 1)));
 }
 
 #[tokio::test]
@@ -138,10 +146,10 @@ async fn a_record_outlives_the_worker_that_was_to_commit_it() {
     let second =
         tokio::time::timeout(Duration::from_secs(20), second).await.expect("it does not wait for ever");
     assert_eq!(second.unwrap(), Ok(()));
-    let found = store.audit(&AuditFilter { limit: 10, ..AuditFilter::default() }).await.unwrap();
+    let found = all(&store).await;
     assert!(found.iter().any(|found| found.record.id == record(2).id));
     // Both records, and the beginning that the first worker made.
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 3, chains: 1 }));
+    assert_eq!(verify(all(&store).await), Ok(read(3, 1)));
 }
 
 #[tokio::test]
@@ -176,7 +184,7 @@ async fn every_chain_of_several_processes_holds() {
     }
     let store = database.open().await.unwrap();
     // Each process has a chain for its tokens and one for its changes, each with its beginning.
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 606, chains: 6 }));
+    assert_eq!(verify(all(&store).await), Ok(read(606, 6)));
 }
 
 #[tokio::test]
@@ -189,7 +197,7 @@ async fn a_refused_change_leaves_no_gap() {
     recorder.commit(&[Mutation::PutTenant(tenant(1))], vec![record(2)]).await.unwrap();
     recorder.commit(&dangling, vec![record(3)]).await.unwrap_err();
     recorder.commit(&[], vec![record(4)]).await.unwrap();
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 3, chains: 1 }));
+    assert_eq!(verify(all(&store).await), Ok(read(3, 1)));
 }
 
 #[tokio::test]
@@ -201,16 +209,17 @@ async fn whatever_is_altered_or_taken_away_is_named() {
     let (recorder, _) = self::recorder(&database).await;
     fill(&recorder, 20, 20).await;
     let good = all(&store).await;
-    assert_eq!(verify(good.clone()), Ok(Read { records: 84, chains: 4 }));
+    assert_eq!(verify(good.clone()), Ok(read(84, 4)));
     let mut connection = SqliteConnection::connect_with(&database.options()).await.unwrap();
     let id = |n: i64| record(n).id;
     let hex = |n: i64| id(n).uuid().simple().to_string();
     for n in [0, 7, 30, 55] {
         for column in [
-            "outcome = 'refused'",
-            "resource = NULL",
-            "latency_micros = 1",
-            "object_id = client_id",
+            "record = replace(record, 'issued', 'refused')",
+            "record = record || ' '",
+            "record = ''",
+            "id = x'00000000000000000000000000000001'",
+            "linked_at = linked_at + 1",
             "link = link + 1",
         ] {
             let mut transaction = connection.begin().await.unwrap();
@@ -221,7 +230,10 @@ async fn whatever_is_altered_or_taken_away_is_named() {
             let found = verify(all(&store).await).expect_err(column);
             match found {
                 // Whichever shows first: the moved one, the one whose place it took, or the hole it left.
-                Fault::Altered { .. } | Fault::Missing { .. } if column.starts_with("link") => {}
+                Fault::Altered { .. } | Fault::Missing { .. } if column.starts_with("link ") => {}
+                Fault::Altered { record, .. } if column.starts_with("id") => {
+                    assert_eq!(record.uuid().as_u128(), 1)
+                }
                 Fault::Altered { record, .. } => assert_eq!(record, id(n), "{column}"),
                 other => panic!("{column}: {other}"),
             }
@@ -244,12 +256,14 @@ async fn whatever_is_altered_or_taken_away_is_named() {
 async fn restore(
     connection: &mut SqliteConnection,
     store: &Arc<dyn Store>,
-    good: &[Chained<AuditRecord>],
+    good: &[Chained<RecordText>],
     n: i64,
 ) {
-    let Chained { record, link } = good.iter().find(|found| found.record.id == record(n).id).unwrap();
-    delete(connection, record.id).await;
-    store.append_audit(&[Chained { record, link: *link }]).await.unwrap();
+    let found = good.iter().find(|found| found.record.id == record(n).id).unwrap();
+    let sql = format!("DELETE FROM audit_records WHERE code = x'{}' OR id = x'{:032x}'", found.link.code, 1);
+    sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *connection).await.unwrap();
+    delete(connection, found.record.id).await;
+    store.append_audit(&[found.as_ref()]).await.unwrap();
 }
 
 async fn delete(connection: &mut SqliteConnection, id: AuditRecordId) {
@@ -260,9 +274,11 @@ async fn delete(connection: &mut SqliteConnection, id: AuditRecordId) {
 #[test]
 fn a_record_fits_only_behind_the_one_it_was_linked_to() {
     let (chain, key) = (ChainId::from_uuid(Uuid::from_u128(1)), key());
-    let linked = |number, previous, record: AuditRecord| {
-        let code = key.code(chain, number, previous, &record);
-        Chained { record, link: Link { chain, number, code } }
+    let linked = |number: i64, previous, record: AuditRecord| {
+        let at = DateTime::from_timestamp_micros(number).unwrap();
+        let (link, record) = (Link { chain, number, at, code: LinkCode::default() }, text::write(&record));
+        let code = key.code(&link, previous, &record.json);
+        Chained { record, link: Link { code, ..link } }
     };
     let first = linked(0, LinkCode::default(), record(1));
     let second = linked(1, first.link.code, record(2));
@@ -292,7 +308,7 @@ async fn the_end_of_a_chain_can_not_be_cut_off_once_another_began() {
     let last = all(&store).await.pop().unwrap();
     let (recorder, store) = self::recorder(&database).await;
     recorder.record(now()).await.unwrap();
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 8, chains: 2 }));
+    assert_eq!(verify(all(&store).await), Ok(read(8, 2)));
     let mut connection = SqliteConnection::connect_with(&database.options()).await.unwrap();
     delete(&mut connection, last.record.id).await;
     match verify(all(&store).await) {
@@ -340,7 +356,7 @@ async fn records_go_to_the_spool_while_the_database_takes_none_and_are_shipped_o
     recorder.ship().await;
     recorder.record(record(2000)).await.unwrap();
     assert_eq!(count(&store).await, 31);
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 33, chains: 2 }));
+    assert_eq!(verify(all(&store).await), Ok(read(33, 2)));
     let kept = std::fs::read_to_string(spool_file(&folder)).unwrap();
     assert_eq!(kept.lines().count(), 1, "the first line only");
 }
@@ -361,7 +377,7 @@ async fn a_spool_that_a_dead_process_left_is_shipped_but_for_its_torn_end() {
     let (recorder, store) = diverted(&database, &folder).await;
     recorder.ship().await;
     assert_eq!(count(&store).await, 9);
-    assert_eq!(verify(all(&store).await), Ok(Read { records: 10, chains: 1 }));
+    assert_eq!(verify(all(&store).await), Ok(read(10, 1)));
     // Shipped a second time, as when the process dies before it empties the spool.
     recorder.record(record(100)).await.unwrap();
     assert_eq!(count(&store).await, 10);

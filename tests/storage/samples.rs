@@ -4,8 +4,10 @@ use std::sync::Arc;
 
 use chrono::{DateTime, Duration, Utc};
 use uuid::Uuid;
+use workspace_sts::audit::{reading, text};
 use workspace_sts::domain::audit::{
-    Actor, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RequestFacts, TokenFacts,
+    Actor, AuditFilter, AuditRecord, Chained, Event, Link, LinkCode, Outcome, RecordText, RequestFacts,
+    TokenFacts,
 };
 use workspace_sts::domain::client_secret::SecretDigest;
 use workspace_sts::domain::ids::{
@@ -22,7 +24,7 @@ use workspace_sts::domain::signing_key::{KeyLife, SigningAlgorithm, SigningKey};
 use workspace_sts::domain::webservice::{AuthMode, ComputeType, Webservice};
 use workspace_sts::domain::workspace::{Subscription, Tenant, Workspace};
 use workspace_sts::entropy::time_ordered_uuid;
-use workspace_sts::storage::{Mutation, Page, SealedPrivate, Store, StoredSigningKey};
+use workspace_sts::storage::{Change, Mutation, Page, Result, SealedPrivate, Store, StoredSigningKey};
 
 /// All that there is of a list.
 pub const WHOLE: Page<'static> = Page { after: "", limit: 1000 };
@@ -234,24 +236,42 @@ pub fn record(n: i64) -> AuditRecord {
 }
 
 /// The record with a link of its own; no chain that would hold.
-pub fn chained(record: &AuditRecord) -> Chained<&AuditRecord> {
+pub fn chained(record: &AuditRecord) -> Chained<RecordText> {
     let id = record.id.uuid();
     let number = i64::try_from(id.as_u128() >> 66).expect("62 bits");
     let mut code = [0xc0; 32];
     code[..16].copy_from_slice(id.as_bytes());
     let chain = ChainId::from_uuid(Uuid::from_u128(!id.as_u128()));
-    Chained { record, link: Link { chain, number, code: LinkCode(code) } }
-}
-
-/// The same as it is read back.
-pub fn read_back(record: &AuditRecord) -> Chained<AuditRecord> {
-    Chained { record: record.clone(), link: chained(record).link }
+    let link = Link { chain, number, at: record.occurred_at, code: LinkCode(code) };
+    Chained { record: text::write(record), link }
 }
 
 /// Appends as the recorder does.
 pub async fn append(store: &Arc<dyn Store>, records: &[AuditRecord]) {
     let records: Vec<_> = records.iter().map(chained).collect();
+    let records: Vec<_> = records.iter().map(Chained::as_ref).collect();
     store.append_audit(&records).await.unwrap();
+}
+
+/// Commits with records as the recorder does.
+pub async fn commit(
+    store: &Arc<dyn Store>,
+    mutations: &[Mutation],
+    records: &[AuditRecord],
+) -> Result<Vec<Change>> {
+    let records: Vec<_> = records.iter().map(chained).collect();
+    let records: Vec<_> = records.iter().map(Chained::as_ref).collect();
+    store.commit(mutations, &records).await
+}
+
+/// The whole audit, newest first.
+pub async fn newest_first(store: &Arc<dyn Store>) -> Vec<Chained<AuditRecord>> {
+    reading::newest(store.as_ref(), &AuditFilter::default(), usize::MAX).await.unwrap()
+}
+
+/// The same as it is read back.
+pub fn read_back(record: &AuditRecord) -> Chained<AuditRecord> {
+    Chained { record: record.clone(), link: chained(record).link }
 }
 
 /// Tenants 1 and 2, subscription `sub-1` of tenant 1, workspace `rg-a/ws-1` with webservice `churn`, principals 1 of

@@ -1,82 +1,33 @@
 //! Audit rows. A batch is one statement in a transaction of its own, so it is durable after one round trip.
 
-use std::borrow::Cow;
-use std::sync::{Arc, OnceLock};
-
-use chrono::{DateTime, Duration};
-use sqlx::postgres::{PgArguments, PgConnection, PgHasArrayType, PgPool};
-use sqlx::{Arguments as _, AssertSqlSafe, Encode, Postgres, QueryBuilder, Type, query::Query};
+use chrono::{DateTime, Duration, Utc};
+use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
+use sqlx::{AssertSqlSafe, Postgres, Row as _, query::Query};
 use uuid::Uuid;
 
-use super::codec::{instant, plain, unavailable};
-use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained, Link};
+use super::codec::{instant, unavailable};
+use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::AuditRecordId;
-use crate::domain::resource::WebserviceId;
+use crate::storage::Result;
 use crate::storage::read;
-use crate::storage::{Result, StorageError};
-
-/// Name, type, and how the values of a batch become an array of it.
-type Column = (&'static str, &'static str, fn(&mut PgArguments, &[Given<'_>]) -> Result<()>);
-
-/// Every column that is written. To add one: a migration, a line here, and one in `read::chained`.
-const COLUMNS: [Column; 24] = [
-    ("id", "uuid", |to, rows| array(to, rows, |row| row.id.uuid())),
-    ("occurred_at", "timestamptz", |to, rows| array(to, rows, |row| instant(row.occurred_at))),
-    ("event", "text", |to, rows| array(to, rows, |row| row.event.as_str())),
-    ("outcome", "text", |to, rows| array(to, rows, |row| row.outcome.as_str())),
-    ("reason", "text", |to, rows| array(to, rows, |row| row.reason.as_deref())),
-    ("object_id", "uuid", |to, rows| array(to, rows, |row| row.actor.object_id.map(|id| id.uuid()))),
-    ("client_id", "uuid", |to, rows| array(to, rows, |row| row.actor.client_id.map(|id| id.uuid()))),
-    ("tenant_id", "uuid", |to, rows| array(to, rows, |row| row.actor.tenant_id.map(|id| id.uuid()))),
-    ("credential_id", "uuid", |to, rows| array(to, rows, |row| row.actor.credential_id.map(|id| id.uuid()))),
-    ("method", "text", |to, rows| array(to, rows, |row| row.actor.method.as_deref())),
-    ("resource", "text", |to, rows| array(to, rows, |row| text(row.resource.as_deref()))),
-    ("token_id", "text", |to, rows| array(to, rows, |row| row.token.as_ref().map(|token| &*token.token_id))),
-    ("kid", "text", |to, rows| array(to, rows, |row| row.token.as_ref().map(|token| token.kid.as_str()))),
-    ("expires_at", "timestamptz", |to, rows| {
-        array(to, rows, |row| row.token.as_ref().map(|token| instant(token.expires_at)))
-    }),
-    ("detail", "text", |to, rows| array(to, rows, |row| text(row.detail.as_deref()))),
-    ("endpoint", "text", |to, rows| array(to, rows, |row| &*row.request.endpoint)),
-    ("region", "text", |to, rows| array(to, rows, |row| &*row.request.region)),
-    ("address", "text", |to, rows| array(to, rows, |row| row.request.address.map(|ip| ip.to_string()))),
-    ("request_id", "text", |to, rows| array(to, rows, |row| plain(&row.request.request_id))),
-    ("trace_id", "text", |to, rows| array(to, rows, |row| text(row.request.trace_id.as_deref()))),
-    ("latency_micros", "bigint", |to, rows| array(to, rows, |row| row.latency_micros)),
-    ("chain", "uuid", |to, rows| linked(to, rows, |link| link.chain.uuid())),
-    ("link", "bigint", |to, rows| linked(to, rows, |link| link.number)),
-    ("code", "bytea", |to, rows| linked(to, rows, |link| link.code.0.to_vec())),
-];
 
 /// A record on its way in.
-type Given<'r> = Chained<&'r AuditRecord>;
+type Given<'r> = Chained<&'r RecordText>;
 
 /// A batch of the recorder is a few hundred rows at most; a registry file brings one for each thing in it.
 const ROWS_PER_STATEMENT: usize = 4096;
 
-fn array<'r, T>(to: &mut PgArguments, rows: &[Given<'r>], value: impl Fn(&'r AuditRecord) -> T) -> Result<()>
-where
-    T: Encode<'r, Postgres> + Type<Postgres> + PgHasArrayType + 'r,
-{
-    let values: Vec<T> = rows.iter().map(|row| value(row.record)).collect();
-    to.add(values).map_err(|error| StorageError::Unavailable(error.to_string()))
-}
-
-fn linked<'r, T>(to: &mut PgArguments, rows: &[Given<'r>], value: impl Fn(&Link) -> T) -> Result<()>
-where
-    T: Encode<'r, Postgres> + Type<Postgres> + PgHasArrayType + 'r,
-{
-    let values: Vec<T> = rows.iter().map(|row| value(&row.link)).collect();
-    to.add(values).map_err(|error| StorageError::Unavailable(error.to_string()))
-}
-
-fn text(text: Option<&str>) -> Option<Cow<'_, str>> {
-    text.map(plain)
-}
+/// The key is named: any other constraint that a row breaks is an error, and no record is confirmed that is not there.
+/// The texts come as such, so that they are parsed once.
+const INSERT: &str = "INSERT INTO audit_records (linked_at, chain, link, id, code, record) \
+                      SELECT linked_at, chain, link, id, code, record::json \
+                      FROM UNNEST($1::timestamptz[], $2::uuid[], $3::bigint[], $4::uuid[], $5::bytea[], $6::text[]) \
+                      AS given (linked_at, chain, link, id, code, record) \
+                      ON CONFLICT (linked_at, chain) DO NOTHING";
 
 pub async fn append(pool: &PgPool, records: &[Given<'_>]) -> Result<()> {
     for chunk in in_order(records).chunks(ROWS_PER_STATEMENT) {
-        insertion(chunk)?.execute(pool).await.map_err(unavailable)?;
+        insertion(chunk).execute(pool).await.map_err(unavailable)?;
     }
     Ok(())
 }
@@ -84,7 +35,7 @@ pub async fn append(pool: &PgPool, records: &[Given<'_>]) -> Result<()> {
 /// Inserts within the caller's transaction. A record that is there already is left as it is.
 pub async fn insert(connection: &mut PgConnection, records: &[Given<'_>]) -> Result<()> {
     for chunk in in_order(records).chunks(ROWS_PER_STATEMENT) {
-        insertion(chunk)?.execute(&mut *connection).await.map_err(unavailable)?;
+        insertion(chunk).execute(&mut *connection).await.map_err(unavailable)?;
     }
     Ok(())
 }
@@ -93,45 +44,29 @@ pub async fn insert(connection: &mut PgConnection, records: &[Given<'_>]) -> Res
 /// record behind which the other one waits.
 fn in_order<'r>(records: &[Given<'r>]) -> Vec<Given<'r>> {
     let mut ordered = records.to_vec();
-    ordered.sort_unstable_by_key(|given| (instant(given.record.occurred_at), given.record.id.uuid()));
+    ordered.sort_unstable_by_key(|given| (given.link.at, given.link.chain.uuid()));
     ordered
 }
 
-fn insertion(rows: &[Given<'_>]) -> Result<Query<'static, Postgres, PgArguments>> {
-    static STATEMENT: OnceLock<Arc<str>> = OnceLock::new();
-    // Its text holds names and types of columns and no value.
-    let statement = STATEMENT.get_or_init(|| {
-        let names: Vec<_> = COLUMNS.iter().map(|(name, ..)| *name).collect();
-        let arrays: Vec<_> =
-            COLUMNS.iter().zip(1..).map(|((_, kind, _), place)| format!("${place}::{kind}[]")).collect();
-        let (names, arrays) = (names.join(", "), arrays.join(", "));
-        // The key is named: any other constraint that a row breaks is an error, and no record is confirmed that is
-        // not there.
-        format!(
-            "INSERT INTO audit_records ({names}) SELECT * FROM UNNEST({arrays}) \
-             ON CONFLICT (occurred_at, id) DO NOTHING"
-        )
-        .into()
-    });
-    let mut arguments = PgArguments::default();
-    for (_, _, add) in COLUMNS {
-        add(&mut arguments, rows)?;
-    }
-    Ok(sqlx::query_with(AssertSqlSafe(Arc::clone(statement)), arguments))
+fn insertion<'q>(rows: &[Given<'q>]) -> Query<'q, Postgres, PgArguments> {
+    sqlx::query(INSERT)
+        .bind(rows.iter().map(|given| instant(given.link.at)).collect::<Vec<_>>())
+        .bind(rows.iter().map(|given| given.link.chain.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|given| given.link.number).collect::<Vec<_>>())
+        .bind(rows.iter().map(|given| given.record.id.uuid()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|given| given.link.code.0.to_vec()).collect::<Vec<_>>())
+        .bind(rows.iter().map(|given| given.record.json.as_str()).collect::<Vec<_>>())
 }
 
-/// How far the time in an id may lie behind that of its record: ids of a long list, such as a registry file of a
-/// hundred thousand principals, follow one another by a quarter of a microsecond.
-const FARTHEST: Duration = Duration::seconds(10);
+/// How long after it was made a record is linked at the latest: its id holds when it was made.
+const LATEST_LINK: Duration = Duration::minutes(1);
 
-pub async fn by_id(pool: &PgPool, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>> {
-    // The key begins with the time, of which the id holds the milliseconds (RFC 9562 section 5.7).
-    let millis = i64::try_from(id.uuid().as_u128() >> 80).unwrap_or(0);
-    let Some(made_at) = DateTime::from_timestamp_millis(millis) else { return Ok(None) };
-    let sql = "SELECT * FROM audit_records WHERE occurred_at BETWEEN $1 AND $2 AND id = $3";
-    let row = sqlx::query(sql)
-        .bind(made_at - FARTHEST)
-        .bind(made_at + Duration::milliseconds(1))
+pub async fn by_id(pool: &PgPool, id: AuditRecordId) -> Result<Option<Chained<RecordText>>> {
+    let Some(made_at) = id.made_at() else { return Ok(None) };
+    let sql = text_of("WHERE linked_at BETWEEN $1 AND $2 AND id = $3 ORDER BY linked_at LIMIT 1");
+    let row = sqlx::query(AssertSqlSafe(sql))
+        .bind(made_at)
+        .bind(made_at + LATEST_LINK)
         .bind(id.uuid())
         .fetch_optional(pool)
         .await
@@ -139,66 +74,101 @@ pub async fn by_id(pool: &PgPool, id: AuditRecordId) -> Result<Option<Chained<Au
     row.as_ref().map(read::chained).transpose()
 }
 
-/// A list may read the whole table before it finds enough.
-const LONG_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '30s'";
-
-pub async fn list(pool: &PgPool, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
-    let mut query = QueryBuilder::<Postgres>::new("SELECT * FROM audit_records WHERE true");
-    if let Some(since) = filter.since {
-        query.push(" AND occurred_at >= ").push_bind(instant(since));
-    }
-    if let Some(until) = filter.until {
-        query.push(" AND occurred_at < ").push_bind(instant(until));
-    }
-    if let Some(principal) = filter.principal {
-        query.push(" AND ").push_bind(principal).push(" IN (object_id, client_id)");
-    }
-    if let Some(webservice) = &filter.webservice {
-        // A whole id is compared in its canonical view, so `…/churn` does not list `…/churn-2`; anything else is
-        // looked for as a part.
-        match WebserviceId::parse(webservice) {
-            Ok(id) => query.push(" AND lower(resource) = ").push_bind(id.key()),
-            Err(_) => query
-                .push(" AND strpos(lower(resource), ")
-                .push_bind(plain(&webservice.to_ascii_lowercase()).into_owned())
-                .push(") > 0"),
-        };
-    }
-    if let Some(outcome) = filter.outcome {
-        query.push(" AND outcome = ").push_bind(outcome.as_str());
-    }
-    if let Some(event) = filter.event {
-        query.push(" AND event = ").push_bind(event.as_str());
-    }
-    query.push(" ORDER BY occurred_at DESC, id DESC LIMIT ").push_bind(i64::from(filter.limit));
-    let mut transaction = pool.begin_with(LONG_READ).await.map_err(unavailable)?;
-    let rows = query.build().fetch_all(&mut *transaction).await.map_err(unavailable)?;
-    transaction.rollback().await.map_err(unavailable)?;
-    rows.iter().map(read::chained).collect()
+/// A reading; the driver would hand out JSON as a value and not as the text that it is.
+fn text_of(rest: &str) -> String {
+    format!("SELECT linked_at, chain, link, id, code, record::text AS record FROM audit_records {rest}")
 }
 
+/// A page may lie on a cold disk, and the ends of all chains are found by reading everything.
+const LONG_READ: &str = "BEGIN READ ONLY; SET LOCAL statement_timeout = '10min'";
+
 /// Rows behind the cursor, whose place is the time in microseconds.
-pub async fn after(
+pub async fn page(
     pool: &PgPool,
+    order: Order,
     cursor: AuditCursor,
     limit: u32,
-) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>> {
-    let (time, id) = match cursor {
-        AuditCursor::From(time) => (instant(time), Uuid::nil()),
-        AuditCursor::Behind { place, id } => {
-            (DateTime::from_timestamp_micros(place).unwrap_or(DateTime::UNIX_EPOCH), id.uuid())
+) -> Result<Vec<(AuditCursor, Chained<RecordText>)>> {
+    let (rest, lowest) = match order {
+        Order::OldestFirst => ("(linked_at, chain) > ($1, $2) ORDER BY linked_at, chain", Uuid::nil()),
+        // No record has the greatest time that there is, so what is left out of it is nothing.
+        Order::NewestFirst => {
+            ("(linked_at, chain) < ($1, $2) ORDER BY linked_at DESC, chain DESC", Uuid::nil())
         }
     };
-    let sql =
-        "SELECT * FROM audit_records WHERE (occurred_at, id) > ($1, $2) ORDER BY occurred_at, id LIMIT $3";
-    let mut transaction = pool.begin_with(LONG_READ).await.map_err(unavailable)?;
-    let query = sqlx::query(sql).bind(time).bind(id).bind(i64::from(limit));
-    let rows = query.fetch_all(&mut *transaction).await.map_err(unavailable)?;
-    transaction.rollback().await.map_err(unavailable)?;
+    let (time, chain) = match cursor {
+        AuditCursor::At(time) => (instant(time), lowest),
+        AuditCursor::Behind { place, chain } => {
+            (DateTime::from_timestamp_micros(place).unwrap_or(DateTime::UNIX_EPOCH), chain.uuid())
+        }
+    };
+    let sql = text_of(&format!("WHERE {rest} LIMIT $3"));
+    let query = sqlx::query(AssertSqlSafe(sql)).bind(time).bind(chain).bind(i64::from(limit));
+    let rows = long_read(pool, query).await?;
     let placed = |row| {
         let found = read::chained(row)?;
-        let place = found.record.occurred_at.timestamp_micros();
-        Ok((AuditCursor::Behind { place, id: found.record.id }, found))
+        let place = found.link.at.timestamp_micros();
+        Ok((AuditCursor::Behind { place, chain: found.link.chain }, found))
     };
     rows.iter().map(placed).collect()
+}
+
+async fn long_read(pool: &PgPool, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>> {
+    let mut transaction = pool.begin_with(LONG_READ).await.map_err(unavailable)?;
+    let rows = query.fetch_all(&mut *transaction).await.map_err(unavailable)?;
+    transaction.rollback().await.map_err(unavailable)?;
+    Ok(rows)
+}
+
+pub async fn ends(pool: &PgPool, before: DateTime<Utc>) -> Result<Vec<Link>> {
+    let sql = "SELECT chain, link, linked_at, code FROM audit_records \
+               JOIN (SELECT chain, max(linked_at) AS linked_at FROM audit_records WHERE linked_at < $1 GROUP BY chain) \
+               AS last USING (chain, linked_at)";
+    let rows = long_read(pool, sqlx::query(sql).bind(instant(before))).await?;
+    rows.iter().map(read::link).collect()
+}
+
+/// Months that lie wholly before `$1`.
+const OLD_MONTHS: &str = "SELECT inhrelid::regclass::text AS name FROM pg_inherits \
+    WHERE inhparent = 'audit_records'::regclass AND inhrelid::regclass::text ~ '^audit_records_[0-9]{4}_[0-9]{2}$' \
+    AND to_timestamp(right(inhrelid::regclass::text, 7) || '_01 UTC', 'YYYY_MM_DD') AT TIME ZONE 'UTC' \
+        + interval '1 month' <= $1 AT TIME ZONE 'UTC'";
+
+/// A transaction of moderate length: the service goes on beside it.
+const REMOVED_AT_ONCE: i64 = 10_000;
+
+/// First whole months, then what is left of the one in which the time lies, and of the default partition.
+pub async fn remove(pool: &PgPool, before: DateTime<Utc>) -> Result<u64> {
+    let before = instant(before);
+    let mut transaction = pool.begin_with(LONG_WRITE).await.map_err(unavailable)?;
+    let months =
+        sqlx::query(OLD_MONTHS).bind(before).fetch_all(&mut *transaction).await.map_err(unavailable)?;
+    let mut removed = 0;
+    for month in months {
+        let name: String = month.try_get("name").map_err(unavailable)?;
+        // A name of our own making, as the pattern above says.
+        let count = AssertSqlSafe(format!("SELECT count(*) FROM {name}"));
+        let rows: i64 = sqlx::query_scalar(count).fetch_one(&mut *transaction).await.map_err(unavailable)?;
+        sqlx::query(AssertSqlSafe(format!("DROP TABLE {name}")))
+            .execute(&mut *transaction)
+            .await
+            .map_err(unavailable)?;
+        removed += rows.unsigned_abs();
+    }
+    if removed == 0 {
+        let sql = "DELETE FROM audit_records WHERE (linked_at, chain) IN \
+                   (SELECT linked_at, chain FROM audit_records WHERE linked_at < $1 ORDER BY linked_at LIMIT $2)";
+        let query = sqlx::query(sql).bind(before).bind(REMOVED_AT_ONCE);
+        removed = query.execute(&mut *transaction).await.map_err(unavailable)?.rows_affected();
+    }
+    transaction.commit().await.map_err(unavailable)?;
+    Ok(removed)
+}
+
+/// Counting a month takes its time; waiting for the table to be free holds up everybody, so not for long.
+const LONG_WRITE: &str = "BEGIN; SET LOCAL statement_timeout = '10min'; SET LOCAL lock_timeout = '500ms'";
+
+pub async fn prepare(pool: &PgPool) -> Result<()> {
+    sqlx::query("SELECT prepare_audit_records()").execute(pool).await.map_err(unavailable)?;
+    Ok(())
 }

@@ -19,6 +19,7 @@ mod write_signing_keys;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgPool;
 use tokio::sync::{Mutex, MutexGuard};
 
@@ -29,7 +30,7 @@ use super::{
     Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
     StoredSigningKey, WebserviceFacts,
 };
-use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
+use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
@@ -44,6 +45,8 @@ const TURN_TIMEOUT: Duration = Duration::from_secs(5);
 const RETRIES: u32 = 3;
 /// How long a list of the whole registry or of the audit may take; the server ends it a good while before.
 const LONG_READ_LIMIT: Duration = Duration::from_secs(40);
+/// How long what people do to the whole audit may take; nobody's request waits for it.
+const TENDING_LIMIT: Duration = Duration::from_secs(660);
 /// How long the end of the process waits for connections to say farewell.
 const CLOSE_LIMIT: Duration = Duration::from_secs(5);
 
@@ -69,6 +72,10 @@ impl PostgresStore {
         let pool = connection::pool(settings)?;
         // The statements of the longest read are five, and seldom is more than one of them slow.
         let limit = settings.acquire_timeout() + settings.statement_timeout().saturating_mul(2);
+        // Before the first record of a month goes to the default partition, which then keeps that month.
+        if let Err(error) = within(limit, audit::prepare(&pool)).await {
+            tracing::warn!(%error, "there is no partition for this month's audit records");
+        }
         Ok(Self { pool, signal: Signal::default(), turn: Mutex::new(()), limit })
     }
 
@@ -144,7 +151,7 @@ impl Store for PostgresStore {
         within(LONG_READ_LIMIT, registry::snapshot(&self.pool)).await
     }
 
-    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&AuditRecord>]) -> Result<Vec<Change>> {
+    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&RecordText>]) -> Result<Vec<Change>> {
         let _turn = self.turn().await?;
         let limit = mutations::time_limit(mutations.len());
         let mut tries = 0;
@@ -184,24 +191,33 @@ impl Store for PostgresStore {
         let _ = tokio::time::timeout(CLOSE_LIMIT, closed).await;
     }
 
-    async fn append_audit(&self, records: &[Chained<&AuditRecord>]) -> Result<()> {
+    async fn append_audit(&self, records: &[Chained<&RecordText>]) -> Result<()> {
         within(self.limit, audit::append(&self.pool, records)).await
     }
 
-    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>> {
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<RecordText>>> {
         within(self.limit, audit::by_id(&self.pool, id)).await
     }
 
-    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
-        within(LONG_READ_LIMIT, audit::list(&self.pool, filter)).await
-    }
-
-    async fn audit_after(
+    async fn audit_page(
         &self,
+        order: Order,
         cursor: AuditCursor,
         limit: u32,
-    ) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>> {
-        within(LONG_READ_LIMIT, audit::after(&self.pool, cursor, limit)).await
+    ) -> Result<Vec<(AuditCursor, Chained<RecordText>)>> {
+        within(LONG_READ_LIMIT, audit::page(&self.pool, order, cursor, limit)).await
+    }
+
+    async fn audit_ends(&self, before: DateTime<Utc>) -> Result<Vec<Link>> {
+        within(TENDING_LIMIT, audit::ends(&self.pool, before)).await
+    }
+
+    async fn remove_audit(&self, before: DateTime<Utc>) -> Result<u64> {
+        within(TENDING_LIMIT, audit::remove(&self.pool, before)).await
+    }
+
+    async fn prepare_audit(&self) -> Result<()> {
+        within(self.limit, audit::prepare(&self.pool)).await
     }
 
     async fn regions(&self) -> Result<Vec<(Region, Region)>> {

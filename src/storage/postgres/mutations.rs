@@ -10,7 +10,7 @@ use sqlx::{Postgres, query::Query};
 use super::codec::{unavailable, write_error};
 use super::signal::CHANNEL;
 use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
-use crate::domain::audit::{AuditRecord, Chained};
+use crate::domain::audit::{Chained, RecordText};
 use crate::domain::ids::ObjectId;
 use crate::storage::{Change, Mutation, Result, StorageError, read};
 
@@ -33,7 +33,7 @@ pub fn time_limit(mutations: usize) -> Duration {
 pub async fn commit(
     pool: &PgPool,
     mutations: &[Mutation],
-    records: &[Chained<&AuditRecord>],
+    records: &[Chained<&RecordText>],
 ) -> Result<Vec<Change>> {
     let mut transaction = pool.begin_with(BEGIN).await.map_err(unavailable)?;
     sqlx::query(LOCK).execute(&mut *transaction).await.map_err(unavailable)?;

@@ -34,10 +34,6 @@ impl Columns for SqliteRow {
         self.try_get(column).map_err(|error| corrupt(column, error))
     }
 
-    fn id_opt(&self, column: &str) -> Result<Option<Uuid>> {
-        self.try_get(column).map_err(|error| corrupt(column, error))
-    }
-
     fn bytes_opt(&self, column: &str) -> Result<Option<Vec<u8>>> {
         self.try_get(column).map_err(|error| corrupt(column, error))
     }

@@ -15,6 +15,7 @@ use std::path::Path;
 use std::time::Duration;
 
 use async_trait::async_trait;
+use chrono::{DateTime, Utc};
 use sqlx::migrate::{MigrateError, Migrator};
 use sqlx::sqlite::{
     SqliteConnectOptions, SqliteConnection, SqliteJournalMode, SqlitePool, SqlitePoolOptions,
@@ -27,7 +28,7 @@ use super::{
     Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
     StoredSigningKey, WebserviceFacts,
 };
-use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained};
+use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
@@ -186,7 +187,7 @@ impl Store for SqliteStore {
         registry::snapshot(&self.readers).await
     }
 
-    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&AuditRecord>]) -> Result<Vec<Change>> {
+    async fn commit(&self, mutations: &[Mutation], records: &[Chained<&RecordText>]) -> Result<Vec<Change>> {
         let mut turn = self.writer.turn().await?;
         let outcome = mutations::commit(&mut turn.connection, mutations, records).await;
         turn.end(outcome)
@@ -221,26 +222,38 @@ impl Store for SqliteStore {
         self.writer.close().await;
     }
 
-    async fn append_audit(&self, records: &[Chained<&AuditRecord>]) -> Result<()> {
+    async fn append_audit(&self, records: &[Chained<&RecordText>]) -> Result<()> {
         let mut turn = self.writer.turn().await?;
         let outcome = audit::append(&mut turn.connection, records).await;
         turn.end(outcome)
     }
 
-    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<AuditRecord>>> {
+    async fn audit_record(&self, id: AuditRecordId) -> Result<Option<Chained<RecordText>>> {
         audit::by_id(&self.readers, id).await
     }
 
-    async fn audit(&self, filter: &AuditFilter) -> Result<Vec<Chained<AuditRecord>>> {
-        audit::list(&self.readers, filter).await
-    }
-
-    async fn audit_after(
+    async fn audit_page(
         &self,
+        order: Order,
         cursor: AuditCursor,
         limit: u32,
-    ) -> Result<Vec<(AuditCursor, Chained<AuditRecord>)>> {
-        audit::after(&self.readers, cursor, limit).await
+    ) -> Result<Vec<(AuditCursor, Chained<RecordText>)>> {
+        audit::page(&self.readers, order, cursor, limit).await
+    }
+
+    async fn audit_ends(&self, before: DateTime<Utc>) -> Result<Vec<Link>> {
+        audit::ends(&self.readers, before).await
+    }
+
+    async fn remove_audit(&self, before: DateTime<Utc>) -> Result<u64> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = audit::remove(&mut turn.connection, before).await;
+        turn.end(outcome)
+    }
+
+    async fn prepare_audit(&self) -> Result<()> {
+        // One table holds everything.
+        Ok(())
     }
 
     async fn regions(&self) -> Result<Vec<(Region, Region)>> {

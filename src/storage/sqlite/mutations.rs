@@ -7,14 +7,14 @@ use sqlx::{Connection as _, Sqlite, query::Query};
 
 use super::codec::{unavailable, write_error};
 use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
-use crate::domain::audit::{AuditRecord, Chained};
+use crate::domain::audit::{Chained, RecordText};
 use crate::domain::ids::ObjectId;
 use crate::storage::{Change, Mutation, Result, StorageError, read};
 
 pub async fn commit(
     connection: &mut SqliteConnection,
     mutations: &[Mutation],
-    records: &[Chained<&AuditRecord>],
+    records: &[Chained<&RecordText>],
 ) -> Result<Vec<Change>> {
     // IMMEDIATE takes the write lock at once; a deferred one could fail in the middle.
     let mut transaction = connection.begin_with("BEGIN IMMEDIATE").await.map_err(unavailable)?;

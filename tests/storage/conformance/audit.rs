@@ -4,10 +4,12 @@ use std::sync::Arc;
 
 use chrono::Duration;
 use uuid::Uuid;
+use workspace_sts::audit::reading;
 use workspace_sts::domain::audit::{
-    Actor, AuditCursor, AuditFilter, AuditRecord, Chained, Event, Outcome, RequestFacts,
+    Actor, AuditCursor, AuditFilter, AuditRecord, Chained, Event, Link, Order, Outcome, RecordText,
+    RequestFacts,
 };
-use workspace_sts::domain::ids::AuditRecordId;
+use workspace_sts::domain::ids::{AuditRecordId, ChainId};
 use workspace_sts::entropy::time_ordered_uuid;
 use workspace_sts::storage::{Mutation, Store};
 
@@ -17,12 +19,16 @@ use crate::samples::*;
 const NONE: [i64; 0] = [];
 
 fn all() -> AuditFilter {
-    AuditFilter { limit: 10_000, ..AuditFilter::default() }
+    AuditFilter::default()
+}
+
+async fn matching(store: &Arc<dyn Store>, filter: &AuditFilter) -> Vec<Chained<AuditRecord>> {
+    reading::newest(store.as_ref(), filter, usize::MAX).await.unwrap()
 }
 
 /// Numbers of the records that a filter finds, as they come.
 async fn found(store: &Arc<dyn Store>, filter: AuditFilter) -> Vec<i64> {
-    let entries = store.audit(&filter).await.unwrap();
+    let entries = matching(store, &filter).await;
     let number = |found: &Chained<AuditRecord>| (found.record.occurred_at - at(0)).num_seconds();
     entries.iter().map(number).collect()
 }
@@ -40,7 +46,7 @@ pub async fn a_record_is_read_back_with_every_field_and_with_none(store: Arc<dyn
         ..record(1)
     };
     append(&store, &[bare.clone(), full.clone()]).await;
-    let read = store.audit(&all()).await.unwrap();
+    let read = matching(&store, &all()).await;
     assert_eq!(read, [read_back(&full), read_back(&bare)]);
 }
 
@@ -50,14 +56,14 @@ pub async fn an_append_is_idempotent_by_id(store: Arc<dyn Store>) {
     // Delivered again with others, altered, and twice in one batch.
     append(&store, &[altered, record(2), record(2)]).await;
     append(&store, &[record(1)]).await;
-    store.commit(&[], &[chained(&record(2))]).await.unwrap();
-    let read = store.audit(&all()).await.unwrap();
+    commit(&store, &[], &[record(2)]).await.unwrap();
+    let read = matching(&store, &all()).await;
     assert_eq!(read, [read_back(&record(2)), read_back(&record(1))]);
 }
 
 pub async fn a_commit_writes_its_records(store: Arc<dyn Store>) {
     let mutation = [Mutation::PutTenant(tenant(1))];
-    store.commit(&mutation, &[chained(&record(1)), chained(&record(2))]).await.unwrap();
+    commit(&store, &mutation, &[record(1), record(2)]).await.unwrap();
     assert_eq!(found(&store, all()).await, [2, 1]);
 }
 
@@ -74,7 +80,7 @@ pub async fn filters_by_time_are_half_open(store: Arc<dyn Store>) {
     append(&store, &records).await;
     let between = |since, until| AuditFilter { since, until, ..all() };
     assert_eq!(found(&store, between(Some(at(3)), None)).await, [5, 4, 3]);
-    let before = store.audit(&between(None, Some(at(3)))).await.unwrap();
+    let before = matching(&store, &between(None, Some(at(3)))).await;
     let expected = [read_back(&twin), read_back(&record(2)), read_back(&record(1))];
     assert_eq!(before, expected, "the bound itself is left out");
     assert_eq!(found(&store, between(Some(at(2)), Some(at(3)))).await.len(), 2);
@@ -131,7 +137,7 @@ pub async fn filters_by_outcome_and_event_narrow_together(store: Arc<dyn Store>)
         assert_eq!(found(&store, of).await.len(), Event::ALL.len());
     }
     let both = AuditFilter { event: Some(Event::Change), outcome: Some(Outcome::Refused), ..all() };
-    let read = store.audit(&both).await.unwrap();
+    let read = matching(&store, &both).await;
     assert_eq!(read.len(), 1);
     assert_eq!((read[0].record.event, read[0].record.outcome), (Event::Change, Outcome::Refused));
 }
@@ -140,10 +146,13 @@ pub async fn the_newest_come_first_up_to_the_limit(store: Arc<dyn Store>) {
     // Written out of order, as group commits of several processes are.
     append(&store, &[record(2), record(9), record(4)]).await;
     append(&store, &[record(7), record(1)]).await;
-    let first = |limit| AuditFilter { limit, ..all() };
-    assert_eq!(found(&store, first(3)).await, [9, 7, 4]);
-    assert_eq!(found(&store, first(100)).await, [9, 7, 4, 2, 1]);
-    assert_eq!(found(&store, first(0)).await, NONE);
+    assert_eq!(found(&store, all()).await, [9, 7, 4, 2, 1]);
+    for (limit, expected) in [(3, &[9, 7, 4][..]), (100, &[9, 7, 4, 2, 1]), (0, &[])] {
+        let read = reading::newest(store.as_ref(), &all(), limit).await.unwrap();
+        let numbers: Vec<_> =
+            read.iter().map(|found| (found.record.occurred_at - at(0)).num_seconds()).collect();
+        assert_eq!(numbers, expected);
+    }
 }
 
 pub async fn a_thousand_records_are_one_batch(store: Arc<dyn Store>) {
@@ -176,7 +185,7 @@ pub async fn records_of_one_instant_are_all_kept(store: Arc<dyn Store>) {
     for part in records.rchunks(150) {
         append(&store, part).await;
     }
-    let read = store.audit(&all()).await.unwrap();
+    let read = matching(&store, &all()).await;
     assert_eq!(read.len(), 701);
     let mut ids: Vec<String> = read.into_iter().map(|found| found.record.id.to_string()).collect();
     let mut expected: Vec<String> =
@@ -185,11 +194,7 @@ pub async fn records_of_one_instant_are_all_kept(store: Arc<dyn Store>) {
     expected.sort();
     assert_eq!(ids, expected);
     let within = AuditFilter { since: Some(at(1)), until: Some(at(1) + Duration::microseconds(1)), ..all() };
-    assert_eq!(
-        store.audit(&within).await.unwrap().len(),
-        700,
-        "the bound is exact for those that moved, too"
-    );
+    assert_eq!(matching(&store, &within).await.len(), 700, "the bound is exact for those that moved, too");
 }
 
 pub async fn a_record_is_found_by_its_id(store: Arc<dyn Store>) {
@@ -199,29 +204,57 @@ pub async fn a_record_is_found_by_its_id(store: Arc<dyn Store>) {
     };
     append(&store, &[record(1), record(2), twin.clone()]).await;
     for wanted in [record(1), twin] {
-        assert_eq!(store.audit_record(wanted.id).await.unwrap(), Some(read_back(&wanted)));
+        assert_eq!(store.audit_record(wanted.id).await.unwrap(), Some(chained(&wanted)));
     }
     assert_eq!(store.audit_record(record(3).id).await.unwrap(), None);
     assert_eq!(store.audit_record(AuditRecordId::from_uuid(Uuid::nil())).await.unwrap(), None);
     assert_eq!(store.audit_record(AuditRecordId::from_uuid(Uuid::max())).await.unwrap(), None);
 }
 
-pub async fn the_whole_audit_is_read_in_pages_oldest_first(store: Arc<dyn Store>) {
+pub async fn the_whole_audit_is_read_in_pages_in_either_direction(store: Arc<dyn Store>) {
     let records: Vec<_> = (1..=7).map(record).collect();
     for part in [&records[4..], &records[..2], &records[2..4]] {
         append(&store, part).await;
     }
-    let mut cursor = AuditCursor::From(at(2));
-    let mut read = Vec::new();
+    let mut expected: Vec<_> = records.iter().map(chained).collect();
+    assert_eq!(pages(&store, Order::OldestFirst, AuditCursor::start(Order::OldestFirst)).await, expected);
+    assert_eq!(pages(&store, Order::OldestFirst, AuditCursor::At(at(2))).await, expected[1..]);
+    expected.reverse();
+    assert_eq!(pages(&store, Order::NewestFirst, AuditCursor::start(Order::NewestFirst)).await, expected);
+    assert_eq!(pages(&store, Order::NewestFirst, AuditCursor::At(at(6))).await, expected[2..]);
+}
+
+async fn pages(store: &Arc<dyn Store>, order: Order, start: AuditCursor) -> Vec<Chained<RecordText>> {
+    let (mut cursor, mut read) = (start, Vec::new());
     loop {
-        let page = store.audit_after(cursor, 2).await.unwrap();
-        let Some((behind, _)) = page.last() else { break };
+        let page = store.audit_page(order, cursor, 2).await.unwrap();
+        let Some((behind, _)) = page.last() else { return read };
         assert!(page.len() <= 2);
         cursor = *behind;
         read.extend(page.into_iter().map(|(_, found)| found));
     }
-    let expected: Vec<_> = records[1..].iter().map(read_back).collect();
-    assert_eq!(read, expected);
+}
+
+pub async fn old_records_are_removed_and_their_ends_known(store: Arc<dyn Store>) {
+    // Two chains of three links each, one a second, side by side.
+    let linked = |chain: u128, number: i64| {
+        let record = record(2 * number + i64::try_from(chain).expect("small"));
+        let Chained { record, link } = chained(&record);
+        Chained { record, link: Link { chain: ChainId::from_uuid(Uuid::from_u128(chain)), number, ..link } }
+    };
+    let all: Vec<_> = (0..3).flat_map(|number| [linked(0, number), linked(1, number)]).collect();
+    let given: Vec<_> = all.iter().map(Chained::as_ref).collect();
+    store.append_audit(&given).await.unwrap();
+    // Before second 3: links 0 and 1 of chain 0, link 0 of chain 1.
+    let mut ends = store.audit_ends(at(3)).await.unwrap();
+    ends.sort_by_key(|end| end.chain.uuid());
+    assert_eq!(ends, [all[2].link, all[1].link]);
+    assert_eq!(store.audit_ends(at(0)).await.unwrap(), []);
+    assert_eq!(store.remove_audit(at(3)).await.unwrap(), 3);
+    assert_eq!(store.remove_audit(at(3)).await.unwrap(), 0);
+    assert_eq!(pages(&store, Order::OldestFirst, AuditCursor::start(Order::OldestFirst)).await, all[3..]);
+    store.prepare_audit().await.unwrap();
+    store.prepare_audit().await.unwrap();
 }
 
 pub async fn an_empty_batch_is_well(store: Arc<dyn Store>) {

@@ -4,7 +4,6 @@ use std::collections::HashSet;
 use std::sync::Arc;
 
 use tokio::task::JoinSet;
-use workspace_sts::domain::audit::AuditFilter;
 use workspace_sts::storage::{Change, Mutation, Result, StorageError, Store};
 
 use crate::samples::*;
@@ -14,7 +13,7 @@ pub const TASKS: u8 = 32;
 /// Commits a principal and its audit record.
 pub async fn commit_one(store: Arc<dyn Store>, n: u8) -> (u8, Result<Vec<Change>>) {
     let mutation = Mutation::PutPrincipal(principal(u128::from(n), 1));
-    (n, store.commit(&[mutation], &[chained(&record(i64::from(n)))]).await)
+    (n, commit(&store, &[mutation], &[record(i64::from(n))]).await)
 }
 
 /// Checks that principals 0..TASKS, their changes after `before` and their records are there, each once.
@@ -33,8 +32,7 @@ pub async fn all_are_there(store: &Arc<dyn Store>, before: i64) {
         let change = Change::Principal(client_id(u128::from(n)));
         assert_eq!(changes.iter().filter(|found| **found == change).count(), 1);
     }
-    let all = AuditFilter { limit: 1000, ..AuditFilter::default() };
-    assert_eq!(store.audit(&all).await.unwrap().len(), usize::from(TASKS));
+    assert_eq!(newest_first(store).await.len(), usize::from(TASKS));
 }
 
 pub async fn commits_at_once_lose_nothing(store: Arc<dyn Store>) {
@@ -80,7 +78,7 @@ pub async fn appends_and_commits_share_the_database(store: Arc<dyn Store>) {
         tasks.spawn(async move { commit_one(shared, n).await.1.map(|_| ()) });
         // The same record by the other way: still once.
         let shared = Arc::clone(&store);
-        tasks.spawn(async move { shared.append_audit(&[chained(&record(i64::from(n)))]).await });
+        tasks.spawn(async move { shared.append_audit(&[chained(&record(i64::from(n))).as_ref()]).await });
         let shared = Arc::clone(&store);
         tasks.spawn(async move { shared.snapshot().await.map(|_| ()) });
     }

@@ -5,7 +5,6 @@ use std::sync::Arc;
 use chrono::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
-use workspace_sts::domain::audit::AuditFilter;
 use workspace_sts::domain::ids::CredentialId;
 use workspace_sts::domain::principal::{KeyCredential, SecretSlot};
 use workspace_sts::domain::webservice::Webservice;
@@ -23,7 +22,7 @@ pub async fn everything_is_found_after_reopening(database: &dyn Database) {
         Mutation::PutAssignment(assignment(1, 1, 1, &scope("/"))),
         Mutation::CreateSigningKey(Box::new(signing_key("kid-1", 1))),
     ]);
-    store.commit(&mutations, &[chained(&record(1))]).await.unwrap();
+    commit(&store, &mutations, &[record(1)]).await.unwrap();
     append(&store, &[record(2)]).await;
     store.remember("pepper", &[1, 2]).await.unwrap();
     let before = (
@@ -43,8 +42,7 @@ pub async fn everything_is_found_after_reopening(database: &dyn Database) {
     let facts = store.principal_facts(client_id(1)).await.unwrap();
     let facts = facts.expect("it is there");
     assert_eq!(facts.secrets, [secret(1, 1, SecretSlot::First)]);
-    let all = AuditFilter { limit: 10, ..AuditFilter::default() };
-    assert_eq!(store.audit(&all).await.unwrap().len(), 2);
+    assert_eq!(newest_first(&store).await.len(), 2);
     assert_eq!(store.remember("pepper", &[9]).await.unwrap(), [1, 2]);
 }
 
