@@ -131,6 +131,10 @@ fn judge(fault: &str, deployment: &Deployment, course: &Course) {
     assert_eq!(course.jwks.1, 0);
     assert!(course.first_good < Duration::from_secs(5));
     assert_eq!(lost, 0);
+    // A few seconds of an unoptimised build say nothing about the slowest of a hundred.
+    if is_full() {
+        assert!(during <= 2.0 * quiet, "p99 {during:.1} ms, quiet {quiet:.1} ms");
+    }
 }
 
 fn judge_cold(course: &Course) {
