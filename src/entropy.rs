@@ -1,5 +1,7 @@
 //! Randomness as a parameter. The only place that reads the system's generator, save ring's own signing calls.
 
+use std::cell::RefCell;
+
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
@@ -24,12 +26,46 @@ impl SystemEntropy {
     }
 }
 
-impl Entropy for SystemEntropy {
-    fn fill(&self, buffer: &mut [u8]) {
+impl SystemEntropy {
+    fn draw(&self, buffer: &mut [u8]) {
         use ring::rand::SecureRandom as _;
         if self.random.fill(buffer).is_err() {
             panic!("the system's random generator failed");
         }
+    }
+}
+
+/// Random bytes that wait in each thread: a call of the system costs as much for 48 bytes as for these.
+const DRAWN_AHEAD: usize = 1024;
+
+struct Ahead {
+    bytes: [u8; DRAWN_AHEAD],
+    /// Those before were handed out.
+    used: usize,
+}
+
+thread_local! {
+    static AHEAD: RefCell<Ahead> = const { RefCell::new(Ahead { bytes: [0; DRAWN_AHEAD], used: DRAWN_AHEAD }) };
+}
+
+impl Entropy for SystemEntropy {
+    fn fill(&self, buffer: &mut [u8]) {
+        if buffer.len() > DRAWN_AHEAD {
+            return self.draw(buffer);
+        }
+        AHEAD.with_borrow_mut(|ahead| {
+            if DRAWN_AHEAD - ahead.used < buffer.len() {
+                self.draw(&mut ahead.bytes);
+                ahead.used = 0;
+            }
+            let end = ahead.used + buffer.len();
+            if let Some(bytes) = ahead.bytes.get_mut(ahead.used..end) {
+                buffer.copy_from_slice(bytes);
+                // Handed out once, and no longer to be found here.
+                bytes.fill(0);
+            }
+            ahead.used = end;
+        });
     }
 }
 
@@ -74,4 +110,25 @@ pub fn time_ordered_uuid(now: DateTime<Utc>, random: &[u8; 8]) -> Uuid {
 pub fn unit_interval(random: [u8; 8]) -> f64 {
     // 53 bits fill an f64's mantissa exactly.
     (u64::from_be_bytes(random) >> 11) as f64 / (1_u64 << 53) as f64
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::HashSet;
+
+    use super::*;
+
+    #[test]
+    fn no_bytes_are_handed_out_twice() {
+        let entropy = SystemEntropy::new();
+        // Around the ends of what is drawn ahead, and beyond it.
+        let mut seen = HashSet::new();
+        for length in [16, 48, 1000, 1023, 1024, 1025, 4096, 17, 33].into_iter().cycle().take(900) {
+            let mut buffer = vec![0; length];
+            entropy.fill(&mut buffer);
+            for eight in buffer.chunks_exact(8) {
+                assert!(seen.insert(eight.to_vec()), "{length}: {eight:?}");
+            }
+        }
+    }
 }

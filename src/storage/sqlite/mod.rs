@@ -51,6 +51,9 @@ const CONNECT_PAUSE: Duration = Duration::from_millis(20);
 /// A file says nothing when another process has changed it: whoever follows looks each second.
 const CHANGE_PAUSE: Duration = Duration::from_secs(1);
 
+/// Four times SQLite's own default.
+const PAGE_BYTES: u32 = 16_384;
+
 /// A [`Store`] in one SQLite file.
 pub struct SqliteStore {
     writer: Writer,
@@ -70,6 +73,9 @@ impl SqliteStore {
             // FULL: a commit has reached the disk when it returns. Record before release rests on it.
             .synchronous(SqliteSynchronous::Full)
             .foreign_keys(true)
+            // Of a new file. A batch of audit records fills a few pages of this size, each of which is written by two
+            // calls to the log and copied by two later on.
+            .page_size(PAGE_BYTES)
             .busy_timeout(BUSY_TIMEOUT)
             // One statement for each size of an audit batch is kept prepared, besides the others.
             .statement_cache_capacity(audit::ROWS_PER_STATEMENT + 64);
