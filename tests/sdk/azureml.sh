@@ -17,13 +17,8 @@ interpreter() {
   return 1
 }
 
-venv=$tools/azureml-$(sha256sum <"$here/requirements.txt" | cut -c1-12)
-if [ ! -e "$venv/complete" ]; then
-  "$(interpreter)" -m venv --clear "$venv"
-  "$venv/bin/pip" install --quiet --disable-pip-version-check --requirement "$here/requirements.txt"
-  touch "$venv/complete"
-fi
-python=$venv/bin/python
+interpreter=$(interpreter)
+python=$(python_environment azureml "$here/requirements.txt" "$interpreter")/bin/python
 
 gateway_port=$(free_port); issuer_port=$(free_port)
 gateway_url=https://localhost:$gateway_port; issuer_url=https://localhost:$issuer_port
@@ -81,23 +76,15 @@ world=(
   PYTHONDONTWRITEBYTECODE=1 PYTHONPATH="$here" PYTHONWARNINGS=ignore
 )
 
-programs=()
-end_programs() {
-  local process
-  for process in "${programs[@]}"; do kill "$process" 2>/dev/null || true; wait "$process" 2>/dev/null || true; done
-}
-trap 'end_programs; finish' EXIT
-
 # Starts a program that listens at a port, and waits until it answers there.
 start_program() {
-  local name=$1 port=$2 path=$3 process
+  local name=$1 port=$2 path=$3
   env --ignore-environment "${world[@]}" "$python" "$here/$name.py" --port "$port" \
     --certificate "$work/data/server.pem" --key "$work/data/server.key" >"$work/$name.log" 2>&1 &
-  process=$!
-  programs+=("$process")
+  programs+=($!)
   for _ in $(seq 100); do
     curl -sS --fail --cacert "$ca" "https://localhost:$port$path" >/dev/null 2>&1 && return
-    kill -0 "$process" 2>/dev/null || break
+    kill -0 "${programs[-1]}" 2>/dev/null || break
     sleep 0.1
   done
   echo "the $name did not start:"; cat "$work/$name.log"; return 1

@@ -1,13 +1,19 @@
-# Sourced by the checks beside it: a quickstart service on free ports, ended by its own process id.
+# Sourced by the checks beside it: a quickstart service on free ports, and whatever else they start, each ended by its
+# own process id.
 set -euo pipefail
 tools=${WSTS_TEST_TOOLS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/wsts-tests}
 mkdir -p "$tools"
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/../.." && pwd)
 work=$(mktemp -d)
-server=
+# Process ids, each added where one is started. The last is ended first: it may depend on those before it.
+programs=()
 
 finish() {
-  if [ -n "$server" ]; then kill "$server" 2>/dev/null || true; wait "$server" 2>/dev/null || true; fi
+  local place
+  for ((place = ${#programs[@]} - 1; place >= 0; place--)); do
+    kill "${programs[place]}" 2>/dev/null || true
+    wait "${programs[place]}" 2>/dev/null || true
+  done
   rm -rf "$work"
 }
 trap finish EXIT
@@ -22,6 +28,19 @@ debian() {
   apt-get update -qq && DEBIAN_FRONTEND=noninteractive apt-get install -y -qq "${missing[@]}" >/dev/null
 }
 
+# Makes a Python environment of the packages that a file names, once for each content of it, and prints its folder.
+python_environment() {
+  local name=$1 requirements=$2 python=${3:-python3} folder
+  folder=$tools/$name-$(sha256sum <"$requirements" | cut -c1-12)
+  if [ ! -e "$folder/complete" ]; then
+    # By `&&`: what runs for its output is not ended by `set -e`.
+    "$python" -m venv --clear "$folder" >&2 &&
+      "$folder/bin/pip" install --quiet --disable-pip-version-check --requirement "$requirements" >&2 &&
+      touch "$folder/complete" || return 1
+  fi
+  echo "$folder"
+}
+
 # Makes a key and a self-signed certificate for it, NAME.key and NAME.crt in $work/keys, and NAME.pem of both, as Azure's
 # clients want it. After the name: the kind of key, in the words of `openssl req`.
 certificate() {
@@ -32,21 +51,26 @@ certificate() {
   cat "$file.key" "$file.crt" >"$file.pem"
 }
 
-# Starts the service; sets base, ops, ca, client_id, secret_file, webservice.
-start_service() {
+# Builds the binary; sets wsts.
+build_service() {
   (cd "$root" && cargo build --locked --quiet --bin wsts)
   wsts="${CARGO_TARGET_DIR:-$root/target}/debug/wsts"
+}
+
+# Starts the service; sets base, ops, ca, client_id, secret_file, webservice.
+start_service() {
+  build_service
   local port ops_port
   port=$(free_port); ops_port=$(free_port)
   "$wsts" quickstart --data "$work/data" --port "$port" --ops-port "$ops_port" >"$work/out" 2>"$work/log" &
-  server=$!
+  programs+=($!)
   base=https://localhost:$port; ops=http://127.0.0.1:$ops_port; ca=$work/data/ca.pem
   client_id=33333333-3333-3333-3333-333333333333
   secret_file=$work/data/$client_id.secret
   webservice=/subscriptions/22222222-2222-2222-2222-222222222222/resourceGroups/demo-rg/providers/Microsoft.MachineLearningServices/workspaces/demo/onlineEndpoints/scorer
   for _ in $(seq 100); do
     grep -qs "^verified" "$work/out" && return
-    kill -0 "$server" 2>/dev/null || break
+    kill -0 "${programs[-1]}" 2>/dev/null || break
     sleep 0.1
   done
   echo "the service did not start:"; cat "$work/out" "$work/log"; return 1

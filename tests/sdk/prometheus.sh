@@ -14,8 +14,7 @@ scrape_configs:
 YAML
 prometheus --config.file="$work/prometheus.yml" --storage.tsdb.path="$work/tsdb" \
   --web.listen-address="127.0.0.1:$port" >"$work/prometheus.log" 2>&1 &
-scraper=$!
-trap 'kill "$scraper" 2>/dev/null || true; wait "$scraper" 2>/dev/null || true; finish' EXIT
+programs+=($!)
 for _ in $(seq 150); do
   issued=$(curl -sS "http://127.0.0.1:$port/api/v1/query" --data-urlencode \
     'query=sum(sts_tokens_issued_total{region="local",workspace_region="local",compute_region="local"})' 2>/dev/null |
