@@ -7,10 +7,9 @@
 use std::collections::HashMap;
 use std::path::PathBuf;
 use std::sync::Arc;
-use std::time::Duration as StdDuration;
+use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
-use chrono::{DateTime, Duration, Utc};
 use serde::Deserialize;
 use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
@@ -21,15 +20,15 @@ use crate::https_client;
 use crate::signing::public_key::{ForeignJwk, PublicKey};
 
 /// For discovery and keys together.
-const DEADLINE: StdDuration = StdDuration::from_secs(2);
+const DEADLINE: Duration = Duration::from_secs(2);
 /// Most keys of one issuer that are looked at.
 const MAX_KEYS: usize = 100;
 /// Keys older than this are fetched again, so that one which the issuer took back does not live on here.
-const FRESH: Duration = Duration::minutes(10);
+const FRESH: Duration = Duration::from_secs(10 * 60);
 /// Keys that can't be fetched again are used for this long.
-const OLDEST: Duration = Duration::hours(24);
+const OLDEST: Duration = Duration::from_secs(24 * 3600);
 /// Between two attempts, whatever tokens come: unknown kids must not turn this service against an issuer.
-const COOL_DOWN: Duration = Duration::seconds(30);
+const COOL_DOWN: Duration = Duration::from_secs(30);
 
 /// An issuer as the operator names it.
 #[derive(Debug, Clone, Deserialize)]
@@ -86,15 +85,16 @@ struct Issuer {
     last_attempt: Arc<Mutex<Option<Attempt>>>,
 }
 
+/// When by the steady clock: neither the cool-down nor the age of keys is a matter of the wall clock.
 #[derive(Clone, Copy)]
 struct Attempt {
-    at: DateTime<Utc>,
+    at: Duration,
     worked: bool,
 }
 
 struct Kept {
     keys: Keys,
-    at: DateTime<Utc>,
+    at: Duration,
 }
 
 impl Federation {
@@ -115,7 +115,7 @@ impl Federation {
     /// The issuer's key of this name; `None` when the issuer has no such key, or is not one that is trusted.
     pub async fn key(&self, issuer: &str, kid: &str) -> Result<Option<Arc<PublicKey>>, IssuerUnavailable> {
         let Some(issuer) = self.issuers.get(issuer) else { return Ok(None) };
-        let now = self.clock.now();
+        let now = self.clock.steady();
         if let Some(key) = issuer.kept_key(kid, now, FRESH) {
             return Ok(Some(key));
         }
@@ -128,8 +128,8 @@ impl Federation {
             },
         };
         // Whoever waited, or lost a race to the lock, may hold a time from before that attempt.
-        let now = self.clock.now();
-        let recent = last_attempt.filter(|last| (Duration::zero()..COOL_DOWN).contains(&(now - last.at)));
+        let now = self.clock.steady();
+        let recent = last_attempt.filter(|last| now.saturating_sub(last.at) < COOL_DOWN);
         let worked = match recent {
             Some(last) => last.worked,
             None => {
@@ -148,18 +148,14 @@ impl Federation {
 }
 
 impl Issuer {
-    fn kept_key(&self, kid: &str, now: DateTime<Utc>, oldest: Duration) -> Option<Arc<PublicKey>> {
+    fn kept_key(&self, kid: &str, now: Duration, oldest: Duration) -> Option<Arc<PublicKey>> {
         let kept = self.kept.load();
-        kept.as_ref().filter(|kept| now - kept.at < oldest)?.keys.get(kid).cloned()
+        kept.as_ref().filter(|kept| now.saturating_sub(kept.at) < oldest)?.keys.get(kid).cloned()
     }
 
     /// Fetches the keys; when that fails the kept ones stay. Goes on to its end without its caller, who may go away, and
     /// until then nobody else attempts it.
-    async fn refresh(
-        self: &Arc<Self>,
-        mut attempt: OwnedMutexGuard<Option<Attempt>>,
-        now: DateTime<Utc>,
-    ) -> bool {
+    async fn refresh(self: &Arc<Self>, mut attempt: OwnedMutexGuard<Option<Attempt>>, now: Duration) -> bool {
         let issuer = Arc::clone(self);
         let fetching = tokio::task::spawn_blocking(move || {
             let fetched = fetch(&issuer.settings);

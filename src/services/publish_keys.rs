@@ -5,7 +5,6 @@ use chrono::{DateTime, Duration, Utc};
 use super::Core;
 use crate::domain::signing_key::CLOCK_TOLERANCE_SECONDS;
 use crate::signing::jwks::{JwkSet, PublicJwk};
-use crate::signing::signer::KeyRing;
 use crate::signing::verifier::{JwksError, KeySet};
 
 /// The documents of one state of the keys.
@@ -67,18 +66,19 @@ impl Core {
         Ok(())
     }
 
-    /// Seconds for which a copy of the JWKS is safe to keep: `min(M, t_read + L − C − now)`, 0 when none is.
+    /// Seconds for which a copy of the JWKS is safe to keep: `min(M, L − C − age)`, 0 when none is.
     ///
-    /// Keys read at `t_read` hold every key that can sign before `t_read + L`, the lead.
+    /// Keys read `age` ago hold every key that can sign within `L − age`, the rest of the lead.
     pub fn jwks_max_age(&self) -> i64 {
-        max_age(&self.key_ring.load(), &self.settings.keys, self.clock.now())
+        let ring = self.key_ring.load();
+        let policy = &self.settings.keys;
+        // While a key is active no one makes a next one with less than the whole lead; without one the plan takes the
+        // shortest lawful lead, so only that much is promised.
+        let lead = if ring.active(self.clock.now()).is_some() { policy.lead } else { policy.least_lead() };
+        let age = self.clock.steady().saturating_sub(ring.read_at);
+        let safe_for = lead
+            - Duration::seconds(CLOCK_TOLERANCE_SECONDS)
+            - Duration::from_std(age).unwrap_or(Duration::MAX);
+        safe_for.min(policy.jwks_max_age).num_seconds().max(0)
     }
-}
-
-fn max_age(ring: &KeyRing, policy: &crate::domain::signing_key::KeyPolicy, now: DateTime<Utc>) -> i64 {
-    // While a key is active no one makes a next one with less than the whole lead; without one the plan takes the
-    // shortest lawful lead, so only that much is promised.
-    let lead = if ring.active(now).is_some() { policy.lead } else { policy.least_lead() };
-    let safe_until = ring.read_at + lead - Duration::seconds(CLOCK_TOLERANCE_SECONDS);
-    (safe_until - now).min(policy.jwks_max_age).num_seconds().max(0)
 }

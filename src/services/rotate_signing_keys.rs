@@ -33,17 +33,17 @@ pub enum RotationError {
 impl Core {
     /// Brings the region's keys in order: creates what is due, destroys what is gone, loads and publishes the rest.
     pub async fn tend_signing_keys(&self) -> Result<(), RotationError> {
-        let read_at = self.clock.now();
+        let (now, read_at) = (self.clock.now(), self.clock.steady());
         let mut stored = self.store.signing_keys().await?;
         // Loaded before anything is made: a wrong KEK must never lead to new keys.
         let mut ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
-        if self.apply_plan(&stored, read_at).await? {
+        if self.apply_plan(&stored, now).await? {
             stored = self.store.signing_keys().await?;
             ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
         }
         self.key_ring.store(Arc::new(ring));
-        self.publish_keys(read_at)?;
-        self.show_keys(read_at);
+        self.publish_keys(now)?;
+        self.show_keys(now);
         Ok(())
     }
 
@@ -54,9 +54,9 @@ impl Core {
         algorithm: SigningAlgorithm,
         der: &[u8],
     ) -> Result<SigningKey, RotationError> {
-        let now = self.clock.now();
+        let (now, read_at) = (self.clock.now(), self.clock.steady());
         let stored = self.store.signing_keys().await?;
-        KeyRing::load(&stored, &self.settings.policy.region, &self.keks, now)?;
+        KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
         let newest = self.own(&stored).max_by_key(|row| row.key.generation);
         let (generation, sign_from) = match newest {
             None => (1, now),

@@ -1,5 +1,7 @@
 //! The keys this process can sign with and those it publishes, as one snapshot.
 
+use std::time::Duration;
+
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
@@ -52,7 +54,8 @@ struct Signing {
 /// All keys as read from the database at one instant.
 pub struct KeyRing {
     keys: Vec<LoadedKey>,
-    pub read_at: DateTime<Utc>,
+    /// By the steady clock, so that a jump of the wall clock makes no key older or younger.
+    pub read_at: Duration,
 }
 
 impl KeyRing {
@@ -61,7 +64,7 @@ impl KeyRing {
         stored: &[StoredSigningKey],
         region: &Region,
         keks: &KekList,
-        read_at: DateTime<Utc>,
+        read_at: Duration,
     ) -> Result<Self, LoadError> {
         let keys = stored.iter().map(|row| load_key(row, region, keks)).collect::<Result<_, _>>()?;
         Ok(Self { keys, read_at })

@@ -65,7 +65,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let newest = reading::newest_link(store.as_ref()).await?;
     let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics), maker, newest, spool);
     let directory = Directory::open(Arc::clone(&store), capacity(config)).await?;
-    let ring = KeyRing::load(&[], &region, &keks, parts.clock.now()).map_err(RotationError::from)?;
+    let ring = KeyRing::load(&[], &region, &keks, parts.clock.steady()).map_err(RotationError::from)?;
     let core = Core {
         settings: settings(config),
         store,
