@@ -5,8 +5,8 @@
 
 use arc_swap::ArcSwap;
 use prometheus::{
-    GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec, Opts,
-    Registry, TextEncoder,
+    Gauge, GaugeVec, Histogram, HistogramOpts, HistogramVec, IntCounter, IntCounterVec, IntGauge,
+    IntGaugeVec, Opts, Registry, TextEncoder,
 };
 
 use crate::domain::region::Region;
@@ -48,6 +48,7 @@ pub struct Metrics {
     pub audit_spool_bytes: IntGauge,
     pub audit_spool_records: IntGauge,
     pub ready: IntGauge,
+    pub clock_offset: Gauge,
     pairs: ArcSwap<Pairs>,
 }
 
@@ -175,6 +176,14 @@ impl Metrics {
                 "sts_ready",
                 "Whether the service takes requests (1) or is starting, draining or broken (0).",
             )?,
+            clock_offset: {
+                let gauge = Gauge::new(
+                    "sts_clock_offset_seconds",
+                    "How far this machine's clock is ahead of the database server's.",
+                )?;
+                r.register(Box::new(gauge.clone()))?;
+                gauge
+            },
             pairs: ArcSwap::default(),
             registry: registry.clone(),
         };

@@ -1,4 +1,4 @@
-//! What runs beside the requests: tending the signing keys, following what other processes changed.
+//! What runs beside the requests: tending the signing keys, following what other processes changed, comparing clocks.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -10,15 +10,16 @@ use crate::storage::Change;
 const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 /// Ticks of the above between two looks at the signing keys.
 const TEND_EVERY_TICKS: u32 = 5;
+/// How often the clock is compared: a wrong one must be known within five seconds.
+const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// How often room is made for the audit of the coming months.
+const PREPARE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until it is aborted.
 pub async fn run(core: Arc<Core>) {
     // Side by side: a database that hangs in the one must not keep the other from its time.
-    tokio::join!(follow(&core), ship(&core), prepare_audit(&core));
+    tokio::join!(follow(&core), ship(&core), compare_clock(&core), prepare_audit(&core));
 }
-
-/// How often room is made for the audit of the coming months.
-const PREPARE_EVERY: Duration = Duration::from_secs(3600);
 
 async fn prepare_audit(core: &Core) {
     loop {
@@ -34,6 +35,16 @@ async fn ship(core: &Core) {
     loop {
         tokio::time::sleep(FOLLOW_EVERY).await;
         core.recorder.ship().await;
+    }
+}
+
+async fn compare_clock(core: &Core) {
+    loop {
+        tokio::time::sleep(COMPARE_EVERY).await;
+        if let Err(error) = core.compare_clock().await {
+            // Whoever follows says that the database is away.
+            tracing::debug!(error = %error, "the clock could not be compared; it is still watched");
+        }
     }
 }
 

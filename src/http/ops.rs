@@ -1,5 +1,6 @@
 //! The operators' listener: health and metrics. Loopback by default, no authentication.
 
+use std::borrow::Cow;
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use actix_web::HttpResponse;
@@ -27,7 +28,7 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().body("live\n")
 }
 
-/// Whether requests should come here: a signing key is active, its JWKS is fresh, and no drain has begun. Without its
+/// Whether requests should come here: the clock is right, a signing key is active, its JWKS is fresh, and no drain has begun. Without its
 /// database the service goes on with what it knows: ready, and says that it is degraded.
 async fn ready(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     match why_not_ready(&core, &draining) {
@@ -39,18 +40,23 @@ async fn ready(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     }
 }
 
-fn why_not_ready(core: &Core, draining: &Draining) -> Option<&'static str> {
+fn why_not_ready(core: &Core, draining: &Draining) -> Option<Cow<'static, str>> {
     if draining.0.load(Ordering::SeqCst) {
-        return Some("draining");
+        return Some("draining".into());
     }
-    if core.key_ring.load().active(core.clock.now()).is_none() {
-        return Some("no signing key is active");
+    let now = match core.clock.confirmed() {
+        Ok(now) => now,
+        Err(wrong) => return Some(wrong.to_string().into()),
+    };
+    if core.key_ring.load().active(now).is_none() {
+        return Some("no signing key is active".into());
     }
-    (core.jwks_max_age() == 0).then_some("the signing keys were not read for too long")
+    (core.jwks_max_age() == 0).then_some("the signing keys were not read for too long".into())
 }
 
 async fn metrics(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     core.metrics.ready.set(i64::from(why_not_ready(&core, &draining).is_none()));
+    core.metrics.clock_offset.set(core.clock.seconds_ahead());
     let mut response = HttpResponse::Ok().body(core.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, TEXT);
     response

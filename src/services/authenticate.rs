@@ -2,6 +2,8 @@
 
 use std::sync::Arc;
 
+use chrono::{DateTime, Utc};
+
 use super::client_assertion::ClientAssertion;
 use super::{Core, Refusal};
 use crate::directory::verified::VerifiedCaller;
@@ -53,14 +55,15 @@ impl Core {
         credentials: &Credentials<'_>,
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
-        // Everything below rests on facts in memory.
+        // Everything below rests on the time and on facts in memory.
+        let now = self.clock.confirmed()?;
         self.directory.confirm()?;
         let outcome = match credentials {
             Credentials::ClientSecret { tenant, client_id, secret } => {
-                self.by_client_secret(*tenant, client_id, secret, proven).await
+                self.by_client_secret(now, *tenant, client_id, secret, proven).await
             }
-            Credentials::ClientAssertion(shown) => self.by_client_assertion(shown, proven).await,
-            Credentials::ManagementToken(token) => self.by_management_token(*token, proven).await,
+            Credentials::ClientAssertion(shown) => self.by_client_assertion(now, shown, proven).await,
+            Credentials::ManagementToken(token) => self.by_management_token(now, *token, proven).await,
         };
         let result = match &outcome {
             Ok(_) => "ok",
@@ -74,6 +77,7 @@ impl Core {
 
     async fn by_client_secret(
         &self,
+        now: DateTime<Utc>,
         tenant: Option<TenantId>,
         client_id: &str,
         secret: &str,
@@ -97,7 +101,7 @@ impl Core {
             };
             return Err(Refusal::Denied(denial));
         };
-        let (credential_id, is_live) = (Some(matched.id), matched.is_live(self.clock.now()));
+        let (credential_id, is_live) = (Some(matched.id), matched.is_live(now));
         let caller = proven.insert(Authenticated { facts, credential_id, method: "client_secret" });
         if !is_live {
             return Err(Refusal::Denied(Denial::SecretExpired));
@@ -108,14 +112,15 @@ impl Core {
 
     async fn by_management_token(
         &self,
+        now: DateTime<Utc>,
         token: Option<&str>,
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
         let token = token.ok_or(Refusal::Denied(Denial::MissingToken))?;
-        let caller = match self.verified.get(token, self.clock.now()) {
+        let caller = match self.verified.get(token, now) {
             Some(caller) => caller,
             None => {
-                let caller = self.verify_management_token(token).map_err(Refusal::Denied)?;
+                let caller = self.verify_management_token(now, token).map_err(Refusal::Denied)?;
                 self.verified.remember(token, caller);
                 caller
             }
@@ -133,11 +138,11 @@ impl Core {
         }
     }
 
-    fn verify_management_token(&self, token: &str) -> Result<VerifiedCaller, Denial> {
+    fn verify_management_token(&self, now: DateTime<Utc>, token: &str) -> Result<VerifiedCaller, Denial> {
         let issuer = self.settings.policy.issuer.as_str();
         let expected =
             // Our own clock minted it, so no leeway is owed.
-            Expected { issuer: Some(issuer), audience: Some(issuer), now: self.clock.now(), leeway_seconds: 0 };
+            Expected { issuer: Some(issuer), audience: Some(issuer), now, leeway_seconds: 0 };
         let claims =
             self.published.load().verifier.verify(token, &expected).map_err(|error| match error {
                 VerifyError::Expired(_) => Denial::TokenExpired,
@@ -145,7 +150,7 @@ impl Core {
             })?;
         let object_id = ObjectId::parse(&claims.oid).map_err(|_| Denial::InvalidToken)?;
         let client_id = ClientId::parse(&claims.client_id).map_err(|_| Denial::InvalidToken)?;
-        let expires_at = chrono::DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?;
+        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?;
         Ok(VerifiedCaller { object_id, client_id, expires_at })
     }
 }

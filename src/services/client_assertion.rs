@@ -52,12 +52,13 @@ impl ClientAssertion<'_> {
 impl Core {
     pub(super) async fn by_client_assertion(
         &self,
+        now: DateTime<Utc>,
         shown: &ClientAssertion<'_>,
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
         let assertion = Assertion::parse(shown.assertion)
             .map_err(|malformed| Refusal::Denied(Denial::MalformedAssertion(malformed.0)))?;
-        let outcome = self.judge(shown, &assertion, proven).await;
+        let outcome = self.judge(now, shown, &assertion, proven).await;
         if let Err(Refusal::Denied(denial)) = &outcome
             && has_no_key(*denial)
         {
@@ -69,6 +70,7 @@ impl Core {
 
     async fn judge(
         &self,
+        now: DateTime<Utc>,
         shown: &ClientAssertion<'_>,
         assertion: &Assertion<'_>,
         proven: &mut Option<Authenticated>,
@@ -90,7 +92,6 @@ impl Core {
             None => Denial::FederationOfUnknownClient,
         };
         let facts = facts.ok_or(Refusal::Denied(unknown))?;
-        let now = self.clock.now();
         // Who it is; then, said to who holds the key alone, what else is wrong.
         let (credential_id, method, checked) = match own {
             Some(_) => {

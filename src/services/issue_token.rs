@@ -48,6 +48,8 @@ struct Trail {
     caller: Option<Authenticated>,
     webservice: Option<Arc<WebserviceFacts>>,
     token: Option<TokenFacts>,
+    /// The time in the token, and then that of its record.
+    minted_at: Option<DateTime<Utc>>,
     algorithm: &'static str,
 }
 
@@ -96,8 +98,9 @@ impl Core {
         let roles = self.directory.roles();
         let (principal, assignments) = (&caller.facts.principal, &caller.facts.assignments);
         issuance::authorize(principal, assignments, |id| roles.get(&id), &target).map_err(Refusal::Denied)?;
-        // 4. Mint.
-        let now = self.clock.now();
+        // 4. Mint. Looked at anew: facts may have been waited for.
+        let now = self.clock.confirmed()?;
+        trail.minted_at = Some(now);
         let policy = &self.settings.policy;
         let lifetime =
             found.and_then(|(webservice, _)| webservice.token_lifetime).unwrap_or(policy.default_lifetime);
@@ -139,7 +142,7 @@ impl Core {
         trail: &Trail,
         decided: &Result<IssuedToken, Refusal>,
     ) -> AuditRecord {
-        let now = self.clock.now();
+        let now = trail.minted_at.unwrap_or_else(|| self.clock.now());
         let (event, resource) = match &request.target {
             RequestedTarget::Management => (Event::ManagementToken, None),
             RequestedTarget::Webservice(id) => (Event::WebserviceToken, Some(id.text().into())),

@@ -6,6 +6,7 @@ pub mod authorize_call;
 pub mod change_registry;
 pub mod client_assertion;
 pub mod client_secrets;
+pub mod compare_clock;
 pub mod credentials;
 pub mod edit_webservice;
 pub mod issue_token;
@@ -23,7 +24,7 @@ use arc_swap::ArcSwap;
 use uuid::Uuid;
 
 use crate::audit::{NotRecorded, Recorder};
-use crate::clock::Clock;
+use crate::clock::{WatchedClock, WrongClock};
 use crate::directory::Directory;
 use crate::directory::verified::VerifiedTokens;
 use crate::domain::audit::RequestFacts;
@@ -55,7 +56,7 @@ pub struct Core {
     pub federation: Federation,
     pub recorder: Recorder,
     pub metrics: Arc<Metrics>,
-    pub clock: Arc<dyn Clock>,
+    pub clock: Arc<WatchedClock>,
     pub entropy: Arc<dyn Entropy>,
     pub pepper: Pepper,
     pub keks: KekList,
@@ -136,6 +137,12 @@ impl From<StorageError> for Refusal {
             StorageError::Stale(what) => Self::Stale(what),
             other => Self::Unavailable(other.to_string()),
         }
+    }
+}
+
+impl From<WrongClock> for Refusal {
+    fn from(error: WrongClock) -> Self {
+        Self::Unavailable(error.to_string())
     }
 }
 

@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::Core;
+use crate::clock::WrongClock;
 use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
 use crate::domain::ids::AuditRecordId;
 use crate::domain::signing_key::{self, KeyLife, SigningAlgorithm, SigningKey, Step, next_life};
@@ -18,6 +19,9 @@ use crate::storage::{Mutation, StorageError, StoredSigningKey};
 /// Why the keys are not in order. At start each of these refuses the start; later the old ring goes on.
 #[derive(Debug, thiserror::Error)]
 pub enum RotationError {
+    /// Keys are neither made nor switched by a wrong clock.
+    #[error(transparent)]
+    Clock(#[from] WrongClock),
     #[error(transparent)]
     Storage(#[from] StorageError),
     #[error(transparent)]
@@ -33,7 +37,7 @@ pub enum RotationError {
 impl Core {
     /// Brings the region's keys in order: creates what is due, destroys what is gone, loads and publishes the rest.
     pub async fn tend_signing_keys(&self) -> Result<(), RotationError> {
-        let (now, read_at) = (self.clock.now(), self.clock.steady());
+        let (now, read_at) = (self.clock.confirmed()?, self.clock.steady());
         let mut stored = self.store.signing_keys().await?;
         // Loaded before anything is made: a wrong KEK must never lead to new keys.
         let mut ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
@@ -54,7 +58,9 @@ impl Core {
         algorithm: SigningAlgorithm,
         der: &[u8],
     ) -> Result<SigningKey, RotationError> {
-        let (now, read_at) = (self.clock.now(), self.clock.steady());
+        // The process that imports is not the one that serves.
+        self.compare_clock().await?;
+        let (now, read_at) = (self.clock.confirmed()?, self.clock.steady());
         let stored = self.store.signing_keys().await?;
         KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
         let newest = self.own(&stored).max_by_key(|row| row.key.generation);

@@ -10,6 +10,7 @@ use super::{Parts, StartError};
 use crate::audit::chain::{ChainKey, ChainMaker};
 use crate::audit::spool::Spool;
 use crate::audit::{Recorder, reading};
+use crate::clock::WatchedClock;
 use crate::config::{Config, Place};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
@@ -56,25 +57,26 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     for (home, compute) in store.regions().await? {
         metrics.pair(home.as_str(), compute.as_str());
     }
+    let clock = Arc::new(WatchedClock::new(parts.clock));
     let maker = ChainMaker {
         key: ChainKey::derive(pepper_key.as_slice()),
         region: region.clone(),
-        clock: Arc::clone(&parts.clock),
+        clock: clock.clone(),
         entropy: Arc::clone(&parts.entropy),
     };
     let newest = reading::newest_link(store.as_ref()).await?;
     let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics), maker, newest, spool);
     let directory = Directory::open(Arc::clone(&store), capacity(config)).await?;
-    let ring = KeyRing::load(&[], &region, &keks, parts.clock.steady()).map_err(RotationError::from)?;
+    let ring = KeyRing::load(&[], &region, &keks, clock.steady()).map_err(RotationError::from)?;
     let core = Core {
         settings: settings(config),
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),
-        federation: Federation::new(&config.federation.issuers, Arc::clone(&parts.clock)),
+        federation: Federation::new(&config.federation.issuers, clock.clone()),
         recorder,
         metrics,
-        clock: parts.clock,
+        clock,
         entropy: parts.entropy,
         pepper,
         keks,

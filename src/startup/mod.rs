@@ -87,6 +87,8 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         |listener: &TcpListener| listener.local_addr().map_err(|error| StartError::Other(error.to_string()));
     let (public_address, ops_address) = (address(&public)?, address(&ops)?);
     let core = Arc::new(compose::serving(config, parts).await?);
+    // Before any key is made by it.
+    core.compare_clock().await?;
     core.tend_signing_keys().await?;
     let draining = Data::new(Draining::default());
     let io = |error: std::io::Error| StartError::Other(error.to_string());

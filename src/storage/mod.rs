@@ -206,6 +206,9 @@ pub trait Store: Send + Sync {
     /// can't say, sleeps. It may return for nothing, as the first time it does where it must begin to listen.
     async fn change_signal(&self) -> Result<()>;
 
+    /// The clock of the database's server; `None` for a database that has no machine of its own.
+    async fn server_time(&self) -> Result<Option<DateTime<Utc>>>;
+
     // Signing keys.
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>>;
 

@@ -244,6 +244,22 @@ fn a_caller_that_read_the_clock_before_the_one_that_fetches_fetches_nothing_anew
 }
 
 #[test]
+fn a_clock_that_jumps_while_a_caller_is_proven_stops_its_token() {
+    let (app, issuer, key, _) = with_issuer();
+    let text = token(&app, &issuer, &key, &json!({}));
+    issuer.delay(400);
+    let answer = std::thread::scope(|scope| {
+        let asking = scope.spawn(|| app.prove_as(&READER, &text));
+        std::thread::sleep(Duration::from_millis(150));
+        // It waits for the keys of the issuer by now.
+        app.deployment.clock.jump(chrono::Duration::hours(1));
+        asking.join().unwrap()
+    });
+    assert_eq!(issuer.all_fetches(), [DISCOVERY, JWKS]);
+    assert_unavailable(&app, &answer);
+}
+
+#[test]
 fn unknown_kids_do_not_turn_the_service_against_the_issuer() {
     let (app, issuer, key, _) = with_issuer();
     let claims = federated_claims(&app, &issuer.url);

@@ -12,6 +12,7 @@ mod access_keys;
 mod assertions;
 mod bad_input;
 mod claims;
+mod clock;
 mod concurrency;
 mod credentials;
 mod federation;

@@ -62,6 +62,7 @@ fn every_series_is_there_at_zero_before_the_first_request() {
         ("sts_audit_records_total", "sink=\"database\""),
         ("sts_audit_records_dropped_total", "region=\"local\""),
         ("sts_panics_total", "region=\"local\""),
+        ("sts_clock_offset_seconds", "region=\"local\""),
     ] {
         assert_eq!(value(&metrics, name, &[labels]), Some(0.0), "{name}");
     }

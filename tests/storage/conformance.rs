@@ -74,6 +74,7 @@ macro_rules! conformance {
                     webservice_facts_follow_the_workspace
                     regions_are_those_of_workspaces_and_clusters
                     a_fact_is_remembered_the_first_time
+                    a_server_tells_its_own_time
                 }
                 access_keys {
                     the_first_keys_are_kept

@@ -189,6 +189,14 @@ async fn a_connection_says_what_rests_on_it() {
 }
 
 #[tokio::test]
+async fn the_server_tells_its_time_whatever_the_time_zone() {
+    let database = fresh().await;
+    database.execute(&format!("ALTER DATABASE {} SET timezone = 'Asia/Kathmandu'", database.0)).await;
+    let told = database.open().await.unwrap().server_time().await.unwrap().expect("it has a clock");
+    assert!((SystemClock.now() - told).abs() < chrono::Duration::seconds(5), "{told}");
+}
+
+#[tokio::test]
 async fn a_slow_statement_is_ended_and_the_next_one_is_well() {
     let database = fresh().await;
     let settings = PostgresSettings { statement_timeout_milliseconds: 200, ..database.settings() };

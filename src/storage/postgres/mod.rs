@@ -171,6 +171,10 @@ impl Store for PostgresStore {
         within(self.limit, mutations::changes_after(&self.pool, sequence)).await
     }
 
+    async fn server_time(&self) -> Result<Option<DateTime<Utc>>> {
+        within(self.limit, signing_keys::server_time(&self.pool)).await.map(Some)
+    }
+
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>> {
         within(self.limit, signing_keys::all(&self.pool)).await
     }

@@ -1,5 +1,6 @@
 //! Signing-key rows, and single facts about the database.
 
+use chrono::{DateTime, Utc};
 use sqlx::postgres::PgPool;
 
 use super::codec::unavailable;
@@ -11,6 +12,11 @@ pub async fn all(pool: &PgPool) -> Result<Vec<StoredSigningKey>> {
         .await
         .map_err(unavailable)?;
     rows.iter().map(read::signing_key).collect()
+}
+
+pub async fn server_time(pool: &PgPool) -> Result<DateTime<Utc>> {
+    // Not `now()`, which is when the transaction began.
+    sqlx::query_scalar("SELECT clock_timestamp()").fetch_one(pool).await.map_err(unavailable)
 }
 
 pub async fn remember(pool: &PgPool, name: &str, value: &[u8]) -> Result<Vec<u8>> {

@@ -212,6 +212,10 @@ impl Store for SqliteStore {
         Ok(())
     }
 
+    async fn server_time(&self) -> Result<Option<DateTime<Utc>>> {
+        Ok(None)
+    }
+
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>> {
         signing_keys::all(&self.readers).await
     }

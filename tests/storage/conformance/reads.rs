@@ -1,7 +1,9 @@
 //! Reads that join or choose.
 
 use std::sync::Arc;
+use std::time::Duration;
 
+use workspace_sts::clock::{Clock as _, SystemClock};
 use workspace_sts::domain::resource::Scope;
 use workspace_sts::storage::{Mutation, Store};
 
@@ -69,4 +71,14 @@ pub async fn a_fact_is_remembered_the_first_time(store: Arc<dyn Store>) {
     assert_eq!(store.remember("pepper", &[2]).await.unwrap(), [1, 0, 255]);
     assert_eq!(store.remember("another", &[]).await.unwrap(), Vec::<u8>::new());
     assert_eq!(store.remember("another", &[3]).await.unwrap(), Vec::<u8>::new());
+}
+
+pub async fn a_server_tells_its_own_time(store: Arc<dyn Store>) {
+    // A database without a server has no clock but its machine's.
+    let Some(first) = store.server_time().await.unwrap() else { return };
+    tokio::time::sleep(Duration::from_millis(20)).await;
+    let second = store.server_time().await.unwrap().expect("as before");
+    assert!(second - first >= chrono::Duration::milliseconds(20), "{first} and 20 ms later {second}");
+    // The server of the tests is on this machine.
+    assert!((SystemClock.now() - second).abs() < chrono::Duration::seconds(5), "{second}");
 }
