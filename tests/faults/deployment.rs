@@ -1,7 +1,8 @@
 //! A deployment with real processes: files in a temporary folder, replicas of the real binary, and what the audit holds
 //! in the end.
 
-use std::collections::HashSet;
+use std::collections::{HashMap, HashSet};
+use std::ffi::OsStr;
 use std::io::BufRead as _;
 use std::net::{Ipv4Addr, TcpListener};
 use std::path::{Path, PathBuf};
@@ -153,20 +154,31 @@ impl Deployment {
 
     /// Starts a replica and waits until it is ready.
     pub fn start(&self, number: usize) -> Replica {
-        let (config, ports) = (self.config(number), self.ports[number]);
-        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.log(number)).unwrap();
+        self.start_in(number, &[])
+    }
+
+    /// The same with more in its environment.
+    pub fn start_in(&self, number: usize, environment: &[(&str, &OsStr)]) -> Replica {
         let started = Instant::now();
-        let child = wsts().args(["serve", "--config"]).arg(&config).stderr(log).spawn().unwrap();
-        let base = |port| format!("http://127.0.0.1:{port}");
-        let mut replica = Replica { child, base: base(ports[0]), ops: base(ports[1]), took: Duration::ZERO };
+        let mut replica = self.spawn(number, environment);
         while replica.ready().is_none_or(|(status, _)| status != 200) {
-            let ended = replica.child.try_wait().unwrap();
+            let ended = replica.ended();
             let log = || std::fs::read_to_string(self.log(number)).unwrap_or_default();
             assert!(ended.is_none() && started.elapsed() < Duration::from_secs(30), "not ready: {}", log());
             std::thread::sleep(Duration::from_millis(10));
         }
         replica.took = started.elapsed();
         replica
+    }
+
+    /// Starts a replica that may end at once.
+    pub fn spawn(&self, number: usize, environment: &[(&str, &OsStr)]) -> Replica {
+        let log = std::fs::OpenOptions::new().append(true).create(true).open(self.log(number)).unwrap();
+        let mut command = wsts();
+        command.args(["serve", "--config"]).arg(self.config(number)).envs(environment.iter().copied());
+        let child = command.stderr(log).spawn().unwrap();
+        let [base, ops] = self.ports[number].map(|port| format!("http://127.0.0.1:{port}"));
+        Replica { child, base, ops, took: Duration::ZERO }
     }
 
     /// The last lines that a replica logged, for a test that fails.
@@ -182,17 +194,24 @@ impl Deployment {
 
     /// `jti` of every token in the audit, each there once, after the chains were verified.
     pub fn audited(&self) -> HashSet<String> {
+        self.audited_tokens().into_keys().collect()
+    }
+
+    /// The same with the `exp` of each token.
+    pub fn audited_tokens(&self) -> HashMap<String, String> {
         let config = self.path("replica-0.toml");
         let verified = wsts().args(["audit", "verify", "--config"]).arg(&config).output().unwrap();
         let said = String::from_utf8_lossy(&verified.stderr).into_owned();
         assert!(verified.status.success(), "the chains don't hold: {said}");
         let mut export =
             wsts().args(["audit", "export", "--config"]).arg(&config).stdout(Stdio::piped()).spawn().unwrap();
-        let mut found = HashSet::new();
+        let mut found = HashMap::new();
         for line in std::io::BufReader::new(export.stdout.take().unwrap()).lines() {
             let entry: serde_json::Value = serde_json::from_str(&line.unwrap()).unwrap();
             if let Some(id) = entry["token_id"].as_str() {
-                assert!(found.insert(id.to_owned()), "token {id} stands in the audit twice");
+                let expires_at = entry["expires_at"].as_str().unwrap().to_owned();
+                let before = found.insert(id.to_owned(), expires_at);
+                assert!(before.is_none(), "token {id} stands in the audit twice");
             }
         }
         assert!(export.wait().unwrap().success());
@@ -250,6 +269,11 @@ impl Replica {
     /// SIGTERM: it drains.
     pub fn terminate(&self) {
         signal(self.child.id(), "TERM");
+    }
+
+    /// How it ended, if it has.
+    pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
+        self.child.try_wait().unwrap()
     }
 
     /// Waits for its end.

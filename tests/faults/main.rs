@@ -6,6 +6,7 @@
 // A test has no caller to hand an error to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod clocks;
 mod connections;
 mod crashes;
 mod database;
