@@ -43,6 +43,16 @@ impl FalseClock {
         std::fs::rename(new, &self.file).unwrap();
     }
 
+    /// A replica that goes by it.
+    fn start(&self, deployment: &Deployment) -> Replica {
+        let replica = deployment.start_in(0, &self.environment());
+        // What the library keeps for children, of which there are none; a process that is killed would leave it behind.
+        for kept in ["faketime_shm_", "sem.faketime_sem_"] {
+            let _ = std::fs::remove_file(format!("/dev/shm/{kept}{}", replica.process()));
+        }
+        replica
+    }
+
     fn environment(&self) -> [(&'static str, &OsStr); 4] {
         let (library, file): (&Path, &Path) = (&self.library, &self.file);
         [
@@ -144,7 +154,7 @@ fn a_clock_that_jumps_stops_tokens_on_sqlite() {
     let _alone = alone();
     let deployment = Deployment::on_sqlite(CALLERS);
     let clock = FalseClock::of(&deployment);
-    let replica = deployment.start_in(0, &clock.environment());
+    let replica = clock.start(&deployment);
     let mut received = Received::default();
     for (fault, ahead) in [("clock +1 h, SQLite", 3600), ("clock -1 h, SQLite", -3600)] {
         jump(fault, &deployment, &replica, (&clock, ahead), &mut received);
@@ -158,7 +168,7 @@ fn a_clock_that_jumps_stops_tokens_on_postgres() {
     let server = PostgresServer::start(&[], false);
     let deployment = Deployment::new(&storage(server.port()), CALLERS);
     let clock = FalseClock::of(&deployment);
-    let replica = deployment.start_in(0, &clock.environment());
+    let replica = clock.start(&deployment);
     let mut received = Received::default();
     for (fault, ahead) in [("clock +1 h, PostgreSQL", 3600), ("clock -1 h, PostgreSQL", -3600)] {
         jump(fault, &deployment, &replica, (&clock, ahead), &mut received);
@@ -172,7 +182,7 @@ fn a_clock_that_jumps_while_the_database_is_away_stops_tokens_too() {
     let mut server = PostgresServer::start(&[], false);
     let deployment = Deployment::new(&storage(server.port()), CALLERS);
     let clock = FalseClock::of(&deployment);
-    let replica = deployment.start_in(0, &clock.environment());
+    let replica = clock.start(&deployment);
     let route = Route::to(&[&replica.base]);
     Load::run_for(&route, &deployment.callers, Duration::from_millis(500));
     server.crash();
@@ -220,5 +230,5 @@ fn a_start_with_a_wrong_clock_is_refused() {
         assert!(!ended.success() && why.contains("the database server's") && why.contains("NTP"), "{why}");
     }
     clock.set(0);
-    drop(deployment.start_in(0, &clock.environment()));
+    drop(clock.start(&deployment));
 }

@@ -271,6 +271,10 @@ impl Replica {
         signal(self.child.id(), "TERM");
     }
 
+    pub fn process(&self) -> u32 {
+        self.child.id()
+    }
+
     /// How it ended, if it has.
     pub fn ended(&mut self) -> Option<std::process::ExitStatus> {
         self.child.try_wait().unwrap()
