@@ -145,6 +145,10 @@ impl Sink {
             if let Err(error) = self.append_to_database(&records, SHIPPING_DEADLINE).await {
                 return tracing::warn!(error, "the database still takes no audit records");
             }
+            // Only now, or each try would put them aside anew.
+            if let Err(error) = put_aside(&lock(spool), &taken.spoiled) {
+                return tracing::error!(%error, "lines of the spool can't be read, nor put aside");
+            }
             shipped += records.len();
             self.shipped.store(taken.end, Ordering::SeqCst);
         }
@@ -165,14 +169,19 @@ impl Sink {
 fn take(spool: &Mutex<Spool>, from: u64) -> std::io::Result<Option<Taken>> {
     let mut spool = lock(spool);
     let taken = spool.read(from, SHIPPED_AT_ONCE)?;
-    if !taken.spoiled.is_empty() {
-        let path = spool.put_aside(&taken.spoiled)?;
-        tracing::error!(spool.lines = taken.spoiled.len(), path = %path.display(), "lines of the spool can't be read; they are put aside for a person to look at");
-    }
-    if taken.records.is_empty() && spool.clear(taken.end)? {
+    let nothing = taken.records.is_empty() && taken.spoiled.is_empty();
+    if nothing && spool.clear(taken.end)? {
         return Ok(None);
     }
     Ok(Some(taken))
+}
+
+fn put_aside(spool: &Spool, spoiled: &[String]) -> std::io::Result<()> {
+    if !spoiled.is_empty() {
+        let path = spool.put_aside(spoiled)?;
+        tracing::error!(spool.lines = spoiled.len(), path = %path.display(), "lines of the spool can't be read; they are put aside for a person to look at");
+    }
+    Ok(())
 }
 
 fn lock(spool: &Mutex<Spool>) -> MutexGuard<'_, Spool> {

@@ -13,6 +13,9 @@ use uuid::Uuid;
 
 use crate::domain::audit::{AuditRecord, Chained, RecordText};
 
+/// How the first line begins; the id of the database follows.
+const HEADER: &str = "wsts audit spool 1 of database ";
+
 /// From then on an operator should know.
 const NEARLY_FULL_PERCENT: u64 = 80;
 
@@ -23,10 +26,12 @@ pub enum SpoolError {
     File(PathBuf, std::io::Error),
     #[error("the spool {0} is in use by another process: give each process an `audit.spool_file` of its own")]
     InUse(PathBuf),
+    #[error("{0} is not a spool, and is left as it is: name another file in `audit.spool_file`")]
+    NotASpool(PathBuf),
     #[error(
         "the spool {path} holds records of database {found}, but the configured database is {database}: start with that database once, or move the file away"
     )]
-    AnotherDatabase { path: PathBuf, found: String, database: Uuid },
+    AnotherDatabase { path: PathBuf, found: Uuid, database: String },
 }
 
 /// An open spool; no other process can open it meanwhile.
@@ -78,7 +83,7 @@ impl Spool {
             std::fs::TryLockError::WouldBlock => SpoolError::InUse(path.to_owned()),
             std::fs::TryLockError::Error(error) => fail(error),
         })?;
-        let header = format!("wsts audit spool 1 of database {database}\n");
+        let header = format!("{HEADER}{database}\n");
         let mut spool = Self {
             path: path.to_owned(),
             file,
@@ -88,27 +93,50 @@ impl Spool {
             records: 0,
             torn: false,
         };
-        spool.recover(&header).map_err(fail)?.map_or(Ok(spool), |found| {
-            Err(SpoolError::AnotherDatabase { path: path.to_owned(), found, database })
-        })
+        spool.recover(&header)?;
+        Ok(spool)
     }
 
-    /// Counts what is whole and drops the rest; the first line when it is another one.
-    fn recover(&mut self, header: &str) -> std::io::Result<Option<String>> {
-        let mut lines = BufReader::new(&self.file);
+    /// Counts what is whole and drops the rest.
+    fn recover(&mut self, header: &str) -> Result<(), SpoolError> {
+        self.check_header(header)?;
+        self.count(header).map_err(|error| SpoolError::File(self.path.clone(), error))
+    }
+
+    /// Refuses whatever is neither a spool of this database nor the torn beginning of one, and does not touch it.
+    fn check_header(&self, header: &str) -> Result<(), SpoolError> {
+        let mut found = Vec::new();
+        let mut first = BufReader::new(&self.file).take(header.len() as u64);
+        first.read_until(b'\n', &mut found).map_err(|error| SpoolError::File(self.path.clone(), error))?;
+        if header.as_bytes().starts_with(&found) {
+            return Ok(());
+        }
+        let database = found.strip_prefix(HEADER.as_bytes()).and_then(|id| str::from_utf8(id).ok());
+        Err(
+            match (database.and_then(|id| Uuid::parse_str(id.trim_end()).ok()), header.strip_prefix(HEADER)) {
+                (Some(found), Some(database)) => SpoolError::AnotherDatabase {
+                    path: self.path.clone(),
+                    found,
+                    database: database.trim_end().to_owned(),
+                },
+                _ => SpoolError::NotASpool(self.path.clone()),
+            },
+        )
+    }
+
+    fn count(&mut self, header: &str) -> std::io::Result<()> {
+        let mut file = &self.file;
+        file.seek(SeekFrom::Start(0))?;
+        let mut lines = BufReader::new(file);
         let (mut line, mut length, mut records) = (Vec::new(), 0, 0_u64);
         while lines.read_until(b'\n', &mut line)? > 0 && line.ends_with(b"\n") {
-            if length == 0 && line != header.as_bytes() {
-                let found = String::from_utf8_lossy(&line);
-                let found = found.trim_end();
-                return Ok(Some(found.rsplit(' ').next().unwrap_or_default().chars().take(64).collect()));
-            }
             records += u64::from(length > 0);
             length += line.len() as u64;
             line.clear();
         }
         if !line.is_empty() {
-            tracing::warn!(spool = %self.path.display(), torn.bytes = line.len(), "the spool ended in a torn line, which is cut off: its record was never confirmed");
+            tracing::warn!(spool = %self.path.display(), torn.bytes = line.len(), "the spool ended in a torn line, which is put aside: its record was never confirmed, unless somebody damaged the file");
+            self.put_aside(&[String::from_utf8_lossy(&line).into_owned()])?;
             self.file.set_len(length)?;
         }
         if length == 0 {
@@ -121,7 +149,7 @@ impl Spool {
             File::open(folder)?.sync_all()?;
         }
         (self.length, self.records) = (length, records);
-        Ok(None)
+        Ok(())
     }
 
     /// Durable when it returns.
@@ -152,6 +180,11 @@ impl Spool {
     /// Reads up to `most` records from a place on; [`Taken::end`] is the next place.
     pub fn read(&self, from: u64, most: usize) -> std::io::Result<Taken> {
         let mut file = &self.file;
+        if file.metadata()?.len() < self.length {
+            return Err(std::io::Error::other(
+                "somebody shortened it; restart the service to go on with another one",
+            ));
+        }
         file.seek(SeekFrom::Start(from.max(self.header)))?;
         let mut end = from.max(self.header);
         let mut lines = BufReader::new(file.take(self.length.saturating_sub(end)));

@@ -15,6 +15,8 @@ pub enum Fault {
     Altered { record: AuditRecordId, chain: ChainId, number: i64 },
     /// Records behind it are there, and no removal names it.
     Missing { chain: ChainId, number: i64, next: AuditRecordId },
+    /// A removal names records that are still there, so what lies before them can't be checked.
+    Unfinished { chain: ChainId, number: i64, removed: i64 },
     /// A later record names this link, and it is not there or another one.
     CutOff { chain: ChainId, number: i64, named_by: AuditRecordId },
 }
@@ -31,6 +33,10 @@ impl fmt::Display for Fault {
             Self::Missing { chain, number, next } => {
                 write!(f, "link {number} of chain {chain} is missing; record {next} comes behind it")
             }
+            Self::Unfinished { chain, number, removed } => write!(
+                f,
+                "link {number} of chain {chain} is there, though a record says that all up to link {removed} were removed: a removal was interrupted (run `wsts audit remove` again), or the row was slipped in"
+            ),
             Self::CutOff { chain, number, named_by } => write!(
                 f,
                 "link {number} of chain {chain} is missing or was altered; record {named_by} says that it was there"
@@ -145,8 +151,10 @@ impl Verifier {
                         return Err(altered(&progress.first));
                     }
                 }
-                // A removal that was interrupted left some of what it names.
-                Some((number, _)) if *number >= link.number => {}
+                // Its own code can't be checked any more, so it may say anything.
+                Some((removed, _)) if *removed >= link.number => {
+                    return Err(Fault::Unfinished { chain: *id, number: link.number, removed: *removed });
+                }
                 _ => {
                     let number = link.number - 1;
                     return Err(Fault::Missing { chain: *id, number, next: record.id });

@@ -4,7 +4,7 @@ use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
 use std::time::Instant;
 
-use chrono::{DateTime, Duration, SecondsFormat, Utc};
+use chrono::{DateTime, Datelike as _, Duration, SecondsFormat, Utc};
 use clap::{Subcommand, ValueEnum};
 use tabled::builder::Builder;
 use tabled::settings::Style;
@@ -236,7 +236,10 @@ fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
         "d" => 86_400,
         _ => return Err(wrong()),
     };
-    Ok(now - Duration::seconds(i64::from(number) * seconds))
+    // Before the year 1 there is nothing.
+    now.checked_sub_signed(Duration::seconds(i64::from(number) * seconds))
+        .filter(|time| time.year() > 0)
+        .ok_or_else(|| format!("`{text}` is too long ago"))
 }
 
 fn print_table(entries: &[AuditEntry]) {

@@ -10,6 +10,7 @@
 
 mod access_keys;
 mod assertions;
+mod audit_removal;
 mod bad_input;
 mod claims;
 mod clock;

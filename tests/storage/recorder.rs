@@ -220,6 +220,7 @@ async fn whatever_is_altered_or_taken_away_is_named() {
             "record = ''",
             "id = x'00000000000000000000000000000001'",
             "linked_at = linked_at + 1",
+            "position = position - 1000000000000",
             "link = link + 1",
         ] {
             let mut transaction = connection.begin().await.unwrap();
@@ -227,6 +228,14 @@ async fn whatever_is_altered_or_taken_away_is_named() {
             let done = sqlx::raw_sql(AssertSqlSafe(sql)).execute(&mut *transaction).await.unwrap();
             assert_eq!(done.rows_affected(), 1);
             transaction.commit().await.unwrap();
+            if column.starts_with("linked_at") || column.starts_with("position") {
+                let order = Order::OldestFirst;
+                let moved =
+                    store.audit_page(order, AuditCursor::start(order), 100_000).await.expect_err(column);
+                assert!(moved.to_string().contains(&id(n).to_string()), "{moved}");
+                restore(&mut connection, &store, &good, n).await;
+                continue;
+            }
             let found = verify(all(&store).await).expect_err(column);
             match found {
                 // Whichever shows first: the moved one, the one whose place it took, or the hole it left.
@@ -244,7 +253,7 @@ async fn whatever_is_altered_or_taken_away_is_named() {
         let found = verify(all(&store).await).expect_err("a row is gone");
         let named = match found {
             Fault::Missing { chain, number, .. } | Fault::CutOff { chain, number, .. } => (chain, number),
-            Fault::Altered { .. } => panic!("nothing was altered: {found}"),
+            Fault::Altered { .. } | Fault::Unfinished { .. } => panic!("{found}"),
         };
         assert_eq!(named, (link.chain, link.number));
         restore(&mut connection, &store, &good, n).await;
@@ -434,13 +443,17 @@ async fn a_spool_is_of_one_process_and_one_database() {
     drop(spool);
     let error = open(Uuid::from_u128(1)).err().expect("another database").to_string();
     assert!(error.contains(&DATABASE.to_string()) && !error.contains('\n'), "{error}");
-    std::fs::write(spool_file(&folder), "my thesis\nin two lines\n").unwrap();
-    assert!(matches!(open(DATABASE), Err(SpoolError::AnotherDatabase { .. })));
-    assert_eq!(
-        std::fs::read_to_string(spool_file(&folder)).unwrap(),
+    for text in [
         "my thesis\nin two lines\n",
-        "left alone"
-    );
+        "a secret",
+        "wsts audit spool 1 of database and more",
+        "wsts audit spool 2",
+    ] {
+        std::fs::write(spool_file(&folder), text).unwrap();
+        let error = open(DATABASE).err().expect("not a spool");
+        assert!(matches!(error, SpoolError::NotASpool(_)) && !error.to_string().contains(text), "{error}");
+        assert_eq!(std::fs::read_to_string(spool_file(&folder)).unwrap(), text, "left alone");
+    }
     std::fs::write(spool_file(&folder), "wsts audit spo").unwrap();
     open(DATABASE).expect("a first line that was torn");
 }

@@ -133,6 +133,9 @@ fn statement(rows: usize) -> Arc<str> {
     statements.get(rows).map_or_else(|| Arc::from(""), Arc::clone)
 }
 
+/// How far a record may stand behind its position: some milliseconds, since only records of the same microsecond go there.
+const FARTHEST_BESIDE: i64 = 10_000 << CHAIN_BITS;
+
 /// How long after it was made a record is linked at the latest: its id holds when it was made.
 const LATEST_LINK: Duration = Duration::minutes(1);
 
@@ -165,8 +168,15 @@ pub async fn page(
     let query = sqlx::query(sql).bind(bound).bind(limit);
     let rows = query.fetch_all(pool).await.map_err(unavailable)?;
     let placed = |row: &SqliteRow| {
-        let found = read::chained(row)?;
-        Ok((AuditCursor::Behind { place: row.int("position")?, chain: found.link.chain }, found))
+        let (found, place) = (read::chained(row)?, row.int("position")?);
+        // By the position it is found and one day removed, but no code is over it.
+        if !(0..=FARTHEST_BESIDE).contains(&place.wrapping_sub(position(&found.link))) {
+            let id = found.record.id;
+            return Err(StorageError::Corrupt(format!(
+                "audit record {id} was moved from where its link stands"
+            )));
+        }
+        Ok((AuditCursor::Behind { place, chain: found.link.chain }, found))
     };
     rows.iter().map(placed).collect()
 }
