@@ -1,16 +1,15 @@
 //! Reads the audit page by page, in either direction.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 
 use super::text;
-use crate::domain::audit::{AuditCursor, AuditFilter, AuditRecord, Chained, Link, Order, RecordText};
+use crate::domain::audit::{
+    AuditCursor, AuditFilter, AuditRecord, Chained, LATEST_LINK, Link, Order, RecordText,
+};
 use crate::storage::{Result, StorageError, Store};
 
 /// Records in one page.
 const PAGE: u32 = 4096;
-
-/// How long after its time a record is linked at the latest: a request has its deadline, and so has a change.
-const LATEST_LINK: Duration = Duration::minutes(1);
 
 /// What a reader wants next.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]

@@ -1,9 +1,13 @@
 //! Records as they are kept: texts, each linked to the one before.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, Duration, Utc};
 use serde::{Deserialize, Serialize};
 
 use crate::domain::ids::{AuditRecordId, ChainId};
+
+/// How long after its time (which its id holds, too) a record is linked at the latest: a request has its deadline, and so
+/// has a change.
+pub const LATEST_LINK: Duration = Duration::minutes(1);
 
 /// A record as it is kept: one text, made once. The code of its link is over this very text, so no change of the form of
 /// records can break a chain.

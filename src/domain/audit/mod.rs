@@ -12,7 +12,7 @@ use chrono::{DateTime, Utc};
 use serde::{Deserialize, Serialize};
 
 pub use self::entry::AuditEntry;
-pub use self::link::{Chained, Link, LinkCode, RecordText};
+pub use self::link::{Chained, LATEST_LINK, Link, LinkCode, RecordText};
 pub use self::search::{AuditCursor, AuditFilter, Order};
 use super::ids::{AuditRecordId, ClientId, CredentialId, ObjectId, TenantId};
 

@@ -1,12 +1,12 @@
 //! Audit rows. A batch is one statement in a transaction of its own, so it is durable after one round trip.
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::postgres::{PgArguments, PgConnection, PgPool, PgRow};
 use sqlx::{AssertSqlSafe, Postgres, Row as _, query::Query};
 use uuid::Uuid;
 
 use super::codec::{instant, unavailable};
-use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
+use crate::domain::audit::{AuditCursor, Chained, LATEST_LINK, Link, Order, RecordText};
 use crate::domain::ids::AuditRecordId;
 use crate::storage::Result;
 use crate::storage::read;
@@ -58,9 +58,6 @@ fn insertion<'q>(rows: &[Given<'q>]) -> Query<'q, Postgres, PgArguments> {
         .bind(rows.iter().map(|given| given.record.json.as_str()).collect::<Vec<_>>())
 }
 
-/// How long after it was made a record is linked at the latest: its id holds when it was made.
-const LATEST_LINK: Duration = Duration::minutes(1);
-
 pub async fn by_id(pool: &PgPool, id: AuditRecordId) -> Result<Option<Chained<RecordText>>> {
     let Some(made_at) = id.made_at() else { return Ok(None) };
     let sql = text_of("WHERE linked_at BETWEEN $1 AND $2 AND id = $3 ORDER BY linked_at LIMIT 1");
@@ -89,15 +86,13 @@ pub async fn page(
     cursor: AuditCursor,
     limit: u32,
 ) -> Result<Vec<(AuditCursor, Chained<RecordText>)>> {
-    let (rest, lowest) = match order {
-        Order::OldestFirst => ("(linked_at, chain) > ($1, $2) ORDER BY linked_at, chain", Uuid::nil()),
-        // No record has the greatest time that there is, so what is left out of it is nothing.
-        Order::NewestFirst => {
-            ("(linked_at, chain) < ($1, $2) ORDER BY linked_at DESC, chain DESC", Uuid::nil())
-        }
+    let rest = match order {
+        Order::OldestFirst => "(linked_at, chain) > ($1, $2) ORDER BY linked_at, chain",
+        Order::NewestFirst => "(linked_at, chain) < ($1, $2) ORDER BY linked_at DESC, chain DESC",
     };
     let (time, chain) = match cursor {
-        AuditCursor::At(time) => (instant(time), lowest),
+        // No chain has this id, so it stands before all of the time.
+        AuditCursor::At(time) => (instant(time), Uuid::nil()),
         AuditCursor::Behind { place, chain } => {
             (DateTime::from_timestamp_micros(place).unwrap_or(DateTime::UNIX_EPOCH), chain.uuid())
         }

@@ -15,8 +15,8 @@ pub fn instant(instant: DateTime<Utc>) -> DateTime<Utc> {
     instant.trunc_subsecs(6)
 }
 
-/// A text that may hold anything, as the database can hold it: PostgreSQL has no U+0000 in texts. A caller who sends
-/// one would otherwise have the whole batch refused in which his record is.
+/// A text that may hold anything, as the database can hold it: PostgreSQL has no U+0000 in texts. A link to
+/// a page may hold one; it then goes on behind a name that nothing has, and fails nothing.
 pub fn plain(text: &str) -> Cow<'_, str> {
     match text.contains('\0') {
         true => Cow::Owned(text.replace('\0', "\u{fffd}")),

@@ -2,13 +2,13 @@
 
 use std::sync::{Arc, OnceLock};
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use sqlx::query::QueryScalar;
 use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool, SqliteRow};
 use sqlx::{Arguments as _, AssertSqlSafe, Connection as _, Encode, FromRow, Sqlite, Type};
 
 use super::codec::{micros, unavailable};
-use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
+use crate::domain::audit::{AuditCursor, Chained, LATEST_LINK, Link, Order, RecordText};
 use crate::domain::ids::AuditRecordId;
 use crate::storage::read::{self, Columns as _};
 use crate::storage::{Result, StorageError};
@@ -135,9 +135,6 @@ fn statement(rows: usize) -> Arc<str> {
 
 /// How far a record may stand behind its position: some milliseconds, since only records of the same microsecond go there.
 const FARTHEST_BESIDE: i64 = 10_000 << CHAIN_BITS;
-
-/// How long after it was made a record is linked at the latest: its id holds when it was made.
-const LATEST_LINK: Duration = Duration::minutes(1);
 
 pub async fn by_id(pool: &SqlitePool, id: AuditRecordId) -> Result<Option<Chained<RecordText>>> {
     let sql = "SELECT * FROM audit_records WHERE position BETWEEN ? AND ? AND id = ?";
