@@ -2,7 +2,7 @@
 //!
 //! A code is HMAC-SHA-256 under a key derived from the pepper: whoever can write to the database alone can't make one.
 //! A chain lasts as long as its writer goes on without a doubt about what is stored; a new one begins with a record
-//! that names the end of the one before, so that the end of a chain can't be cut off unseen either.
+//! that names the newest link in the database, so that this end can't be cut off unseen either.
 
 use std::sync::Arc;
 

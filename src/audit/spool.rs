@@ -74,7 +74,7 @@ pub struct Taken {
 }
 
 impl Spool {
-    /// Opens the file, makes it when missing, and cuts off a torn end.
+    /// Opens the file, makes it when missing, and puts a torn end aside.
     pub fn open(path: &Path, database: Uuid, max_bytes: u64) -> Result<Self, SpoolError> {
         let fail = |error| SpoolError::File(path.to_owned(), error);
         let file =
@@ -97,7 +97,7 @@ impl Spool {
         Ok(spool)
     }
 
-    /// Counts what is whole and drops the rest.
+    /// Counts what is whole and puts the rest aside.
     fn recover(&mut self, header: &str) -> Result<(), SpoolError> {
         self.check_header(header)?;
         self.count(header).map_err(|error| SpoolError::File(self.path.clone(), error))

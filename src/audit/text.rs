@@ -1,6 +1,7 @@
 //! Records to the text that is kept, and back.
 
 use crate::domain::audit::{AuditRecord, Chained, RecordText};
+use crate::domain::ids::AuditRecordId;
 
 /// Longer than most records, so that the text need not grow.
 const USUAL_BYTES: usize = 1024;
@@ -9,7 +10,7 @@ const USUAL_BYTES: usize = 1024;
 #[derive(Debug, thiserror::Error)]
 #[error("the text of audit record {id} is not a record: {error}. Run `wsts audit verify`")]
 pub struct Unreadable {
-    id: crate::domain::ids::AuditRecordId,
+    id: AuditRecordId,
     error: serde_json::Error,
 }
 

@@ -34,7 +34,7 @@ pub enum Command {
 pub struct RemoveArgs {
     #[command(flatten)]
     config: ConfigArg,
-    /// Everything recorded before then: an RFC 3339 time, or an age such as 400d
+    /// Everything recorded before then, at least a minute ago: an RFC 3339 time, or an age such as 400d
     #[arg(long)]
     before: String,
 }
