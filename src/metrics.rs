@@ -38,6 +38,7 @@ pub struct Metrics {
     pub signing_key_activation: GaugeVec,
     pub signing_key_not_after: GaugeVec,
     pub jwks_requests: IntCounterVec,
+    pub jwks_stale: IntCounter,
     pub http_requests_in_flight: IntGauge,
     pub http_request_duration: HistogramVec,
     pub panics: IntCounter,
@@ -133,6 +134,11 @@ impl Metrics {
                 "sts_jwks_requests_total",
                 "Requests for the JWKS by status.",
                 &["code"],
+            )?,
+            jwks_stale: counter(
+                r,
+                "sts_jwks_stale_total",
+                "Answers with keys that were read so long ago that no copy of them may be kept.",
             )?,
             http_requests_in_flight: gauge(r, "sts_http_requests_in_flight", "Requests being answered.")?,
             http_request_duration: histograms(

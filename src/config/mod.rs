@@ -344,14 +344,13 @@ impl Config {
     }
 
     pub fn key_policy(&self) -> KeyPolicy {
-        KeyPolicy {
-            lead: Duration::seconds(self.keys.lead_seconds.into()),
-            window: Duration::seconds(self.keys.window_seconds.into()),
-            jwks_max_age: Duration::seconds(self.keys.jwks_max_age_seconds.into()),
-            longest_token: Duration::seconds(
-                i64::from(TokenLifetime::MAX_SECONDS) + i64::from(self.tokens.gateway_leeway_seconds),
-            ),
-        }
+        let seconds = |count: u32| Duration::seconds(count.into());
+        KeyPolicy::new(
+            seconds(self.keys.lead_seconds),
+            seconds(self.keys.window_seconds),
+            seconds(self.keys.jwks_max_age_seconds),
+            seconds(TokenLifetime::MAX_SECONDS) + seconds(self.tokens.gateway_leeway_seconds),
+        )
     }
 }
 

@@ -3,10 +3,11 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Duration, Utc};
+use uuid::Uuid;
 
 use super::claims::{BACKDATE_SECONDS, Claims};
 use super::denial::Denial;
-use super::ids::RoleDefinitionId;
+use super::ids::{ClientId, ObjectId, RoleDefinitionId, TenantId};
 use super::lifetime::{TokenLifetime, refresh_after};
 use super::principal::ServicePrincipal;
 use super::region::Region;
@@ -114,4 +115,31 @@ pub fn mint<'a>(
         region: policy.region.as_str(),
         scope: if names.is_some() { "score" } else { "management" },
     })
+}
+
+/// Seconds for which a preview of a standby can be looked at.
+const PREVIEW_SECONDS: i64 = 300;
+
+/// Claims of a token that opens nothing: its audience is no webservice's and not the API's.
+pub fn mint_preview(policy: &Policy, token_id: [u8; 16], now: DateTime<Utc>) -> Claims<'_> {
+    let iat = now.timestamp();
+    let (nobody, client) = (ObjectId::from_uuid(Uuid::nil()), ClientId::from_uuid(Uuid::nil()));
+    Claims {
+        iss: &policy.issuer,
+        aud: format!("{}/preview", policy.issuer),
+        sub: nobody,
+        oid: nobody,
+        client_id: client,
+        azp: client,
+        tid: TenantId::from_uuid(Uuid::nil()),
+        iat,
+        nbf: iat - BACKDATE_SECONDS,
+        exp: iat + PREVIEW_SECONDS,
+        jti: URL_SAFE_NO_PAD.encode(token_id).into(),
+        refresh_by: iat + PREVIEW_SECONDS / 2,
+        workspace: None,
+        webservice: None,
+        region: policy.region.as_str(),
+        scope: "preview",
+    }
 }

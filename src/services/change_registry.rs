@@ -141,6 +141,7 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
         ),
         Mutation::DeleteAssignment(id) => (format!("role assignment {id}"), "delete".to_owned()),
         Mutation::CreateSigningKey(row) => (format!("signing key {}", row.key.kid), "create".to_owned()),
+        Mutation::AmendSigningKey { kid, .. } => (format!("signing key {kid}"), "amend".to_owned()),
         Mutation::DestroySigningKey(kid) => {
             (format!("signing key {kid}"), "destroy private bytes".to_owned())
         }

@@ -9,6 +9,7 @@ pub mod client_secrets;
 pub mod compare_clock;
 pub mod credentials;
 pub mod edit_webservice;
+pub mod intervene_in_signing_keys;
 pub mod issue_token;
 pub mod publish_keys;
 pub mod read_registry;

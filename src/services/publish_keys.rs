@@ -3,9 +3,12 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::Core;
-use crate::domain::signing_key::CLOCK_TOLERANCE_SECONDS;
+use crate::entropy;
 use crate::signing::jwks::{JwkSet, PublicJwk};
 use crate::signing::verifier::{JwksError, KeySet};
+
+/// Share of `max-age` by which answers differ.
+const LARGEST_SPREAD: f64 = 0.2;
 
 /// The documents of one state of the keys.
 #[derive(Default)]
@@ -66,19 +69,43 @@ impl Core {
         Ok(())
     }
 
-    /// Seconds for which a copy of the JWKS is safe to keep: `min(M, L − C − age)`, 0 when none is.
-    ///
-    /// Keys read `age` ago hold every key that can sign within `L − age`, the rest of the lead.
+    /// Seconds for which a copy of the JWKS is safe to keep: `min(M, what the keys are complete for − their age)`, 0 when
+    /// none is.
     pub fn jwks_max_age(&self) -> i64 {
         let ring = self.key_ring.load();
         let policy = &self.settings.keys;
-        // While a key is active no one makes a next one with less than the whole lead; without one the plan takes the
-        // shortest lawful lead, so only that much is promised.
-        let lead = if ring.active(self.clock.now()).is_some() { policy.lead } else { policy.least_lead() };
         let age = self.clock.steady().saturating_sub(ring.read_at);
-        let safe_for = lead
-            - Duration::seconds(CLOCK_TOLERANCE_SECONDS)
-            - Duration::from_std(age).unwrap_or(Duration::MAX);
+        let complete_for =
+            policy.complete_for(ring.keys().iter().map(|loaded| &loaded.key), self.clock.now());
+        let safe_for = complete_for - Duration::from_std(age).unwrap_or(Duration::MAX);
         safe_for.min(policy.jwks_max_age).num_seconds().max(0)
+    }
+
+    /// The same for one answer, by up to a fifth shorter: gateways that were started together do not come back together.
+    pub fn spread_jwks_max_age(&self) -> i64 {
+        let max_age = self.jwks_max_age();
+        if max_age == 0 {
+            self.metrics.jwks_stale.inc();
+        }
+        let spread = entropy::unit_interval(entropy::bytes(self.entropy.as_ref()));
+        // Below a fifth of an hour, exact in a float.
+        max_age - (max_age as f64 * LARGEST_SPREAD * spread) as i64
+    }
+
+    pub(super) fn show_keys(&self, now: DateTime<Utc>) {
+        let ring = self.key_ring.load();
+        self.metrics.signing_key_info.reset();
+        let region = &self.settings.policy.region;
+        for loaded in ring.published(now).iter().filter(|loaded| loaded.key.region == *region) {
+            let labels =
+                [loaded.key.algorithm.as_str(), &loaded.key.kid, loaded.key.life.state(now).as_str()];
+            self.metrics.signing_key_info.with_label_values(&labels).set(1);
+        }
+        if let Some(active) = ring.active(now) {
+            let labels = [active.key.algorithm.as_str()];
+            let (from, until) = (active.key.life.sign_from, active.key.life.sign_until);
+            self.metrics.signing_key_activation.with_label_values(&labels).set(from.timestamp() as f64);
+            self.metrics.signing_key_not_after.with_label_values(&labels).set(until.timestamp() as f64);
+        }
     }
 }

@@ -6,9 +6,10 @@ use chrono::{DateTime, Utc};
 
 use super::Core;
 use crate::clock::WrongClock;
-use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
+use crate::domain::audit::{Actor, AuditRecord, Event, Outcome, TokenFacts};
 use crate::domain::ids::AuditRecordId;
-use crate::domain::signing_key::{self, KeyLife, SigningAlgorithm, SigningKey, Step, next_life};
+use crate::domain::region::Region;
+use crate::domain::signing_key::{self, KeyLife, KeyRow, SigningAlgorithm, SigningKey, Step};
 use crate::entropy;
 use crate::signing::key_pair::{KeyError, KeyPair};
 use crate::signing::sealing::{Place, SealingError};
@@ -37,13 +38,11 @@ pub enum RotationError {
 impl Core {
     /// Brings the region's keys in order: creates what is due, destroys what is gone, loads and publishes the rest.
     pub async fn tend_signing_keys(&self) -> Result<(), RotationError> {
-        let (now, read_at) = (self.clock.confirmed()?, self.clock.steady());
-        let mut stored = self.store.signing_keys().await?;
+        let now = self.clock.confirmed()?;
         // Loaded before anything is made: a wrong KEK must never lead to new keys.
-        let mut ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
+        let (stored, mut ring) = self.read_signing_keys().await?;
         if self.apply_plan(&stored, now).await? {
-            stored = self.store.signing_keys().await?;
-            ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
+            ring = self.read_signing_keys().await?.1;
         }
         self.key_ring.store(Arc::new(ring));
         self.publish_keys(now)?;
@@ -51,8 +50,8 @@ impl Core {
         Ok(())
     }
 
-    /// Imports a private key as the region's next one (the only way to RS256). It signs at once in a region that
-    /// has no key yet, and otherwise after the lead and its predecessor's window.
+    /// Imports a private key as the region's next one (the only way to RS256). It signs at once in the first region's
+    /// beginning, and otherwise after a lead and after the keys that are there.
     pub async fn import_signing_key(
         &self,
         algorithm: SigningAlgorithm,
@@ -60,56 +59,87 @@ impl Core {
     ) -> Result<SigningKey, RotationError> {
         // The process that imports is not the one that serves.
         self.compare_clock().await?;
-        let (now, read_at) = (self.clock.confirmed()?, self.clock.steady());
-        let stored = self.store.signing_keys().await?;
-        KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
-        let newest = self.own(&stored).max_by_key(|row| row.key.generation);
-        let (generation, sign_from) = match newest {
-            None => (1, now),
-            Some(row) => {
-                (row.key.generation + 1, (now + self.settings.keys.lead).max(row.key.life.sign_until))
-            }
-        };
-        let life = next_life(now, sign_from, &self.settings.keys);
+        let now = self.clock.confirmed()?;
+        let (stored, _) = self.read_signing_keys().await?;
+        let region = &self.settings.policy.region;
+        let (generation, life) = signing_key::next_key(&rows(&stored), region, &self.settings.keys, now);
         let row = self.sealed_row(algorithm, der, generation, life)?;
-        self.commit_key(row, now, "imported").await
+        let key = row.key.clone();
+        let actor = Actor { method: Some("command_line".into()), ..Actor::default() };
+        let record = self.key_record(&key.kid, now, "imported", (actor, None));
+        self.recorder.commit(&[Mutation::CreateSigningKey(Box::new(row))], vec![record]).await?;
+        log_created(&key, "imported");
+        Ok(key)
     }
 
-    /// Whether anything was done.
+    /// The rows, and the same opened and checked.
+    pub(super) async fn read_signing_keys(&self) -> Result<(Vec<StoredSigningKey>, KeyRing), RotationError> {
+        let read_at = self.clock.steady();
+        let stored = self.store.signing_keys().await?;
+        let ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
+        Ok((stored, ring))
+    }
+
+    /// The region whose keys are made here when they are due; `None` where the operator imports them.
+    pub(super) fn makes_keys_of(&self) -> Option<&Region> {
+        self.settings.algorithm.can_be_generated().then_some(&self.settings.policy.region)
+    }
+
+    /// Writes steps, each with its record, in one transaction.
+    pub(super) async fn apply_key_steps(
+        &self,
+        steps: &[Step],
+        actor: &Actor,
+        now: DateTime<Utc>,
+    ) -> Result<(), RotationError> {
+        let (mut mutations, mut records, mut made) = (Vec::new(), Vec::new(), Vec::new());
+        for step in steps {
+            let (kid, mutation, reason) = match step {
+                Step::Create { generation, life, reason } => {
+                    let der = KeyPair::generate(self.settings.algorithm)?;
+                    let row = self.sealed_row(self.settings.algorithm, &der, *generation, *life)?;
+                    made.push((row.key.clone(), *reason));
+                    (row.key.kid.clone(), Mutation::CreateSigningKey(Box::new(row)), reason)
+                }
+                Step::Amend { kid, from, to, reason } => {
+                    let (kid, from, to) = (kid.clone(), *from, *to);
+                    (kid.clone(), Mutation::AmendSigningKey { kid, from, to }, reason)
+                }
+                Step::Destroy { kid, reason } => {
+                    (kid.clone(), Mutation::DestroySigningKey(kid.clone()), reason)
+                }
+            };
+            records.push(self.key_record(&kid, now, reason, (actor.clone(), None)));
+            mutations.push(mutation);
+        }
+        self.recorder.commit(&mutations, records).await?;
+        for (key, reason) in &made {
+            log_created(key, reason);
+        }
+        Ok(())
+    }
+
+    /// Whether anything was done, here or by another replica meanwhile.
     async fn apply_plan(
         &self,
         stored: &[StoredSigningKey],
         now: DateTime<Utc>,
     ) -> Result<bool, RotationError> {
-        let own: Vec<_> = self.own(stored).map(|row| (row.key.clone(), row.private.is_some())).collect();
-        let steps = signing_key::plan(&own, &self.settings.keys, now);
-        for step in &steps {
-            match step {
-                Step::Create { .. } if !self.settings.algorithm.can_be_generated() && !own.is_empty() => {
-                    // Imported keys are the operator's to make; metrics show the end of the active one.
-                    tracing::debug!("the next signing key is due: import one with `wsts keys import`");
-                    return Ok(false);
-                }
-                Step::Create { generation, life, reason } => {
-                    let der = KeyPair::generate(self.settings.algorithm)?;
-                    let row = self.sealed_row(self.settings.algorithm, &der, *generation, *life)?;
-                    match self.commit_key(row, now, reason).await {
-                        // Another replica made this generation first; its key is read back like any other.
-                        Ok(_) | Err(RotationError::Storage(StorageError::Conflict(_))) => {}
-                        Err(error) => return Err(error),
-                    }
-                }
-                Step::Destroy { kid, reason } => {
-                    let record = self.key_record(kid, now, reason);
-                    self.recorder.commit(&[Mutation::DestroySigningKey(kid.clone())], vec![record]).await?;
-                }
-            }
+        let region = &self.settings.policy.region;
+        let mut steps = signing_key::plan(&rows(stored), region, &self.settings.keys, now);
+        let is_new = stored.iter().all(|row| row.key.region != *region);
+        if self.makes_keys_of().is_none() && !is_new {
+            // Imported keys are the operator's to make; metrics show the end of the active one.
+            steps.retain(|step| !matches!(step, Step::Create { .. }));
         }
-        Ok(!steps.is_empty())
-    }
-
-    fn own<'a>(&'a self, stored: &'a [StoredSigningKey]) -> impl Iterator<Item = &'a StoredSigningKey> {
-        stored.iter().filter(|row| row.key.region == self.settings.policy.region)
+        if steps.is_empty() {
+            return Ok(false);
+        }
+        match self.apply_key_steps(&steps, &Actor::default(), now).await {
+            // Another replica made this generation first; its keys are read back like any others.
+            Ok(()) | Err(RotationError::Storage(StorageError::Conflict(_))) => Ok(true),
+            Err(error) => Err(error),
+        }
     }
 
     fn sealed_row(
@@ -128,20 +158,13 @@ impl Core {
         Ok(StoredSigningKey { key, public_jwk, private, kek_id: self.keks.primary_id() })
     }
 
-    async fn commit_key(
+    pub(super) fn key_record(
         &self,
-        row: StoredSigningKey,
+        kid: &str,
         now: DateTime<Utc>,
         reason: &'static str,
-    ) -> Result<SigningKey, RotationError> {
-        let key = row.key.clone();
-        let record = self.key_record(&key.kid, now, reason);
-        self.recorder.commit(&[Mutation::CreateSigningKey(Box::new(row))], vec![record]).await?;
-        tracing::info!(key.kid, key.generation, key.sign_from = %key.life.sign_from, reason, "signing key created");
-        Ok(key)
-    }
-
-    fn key_record(&self, kid: &str, now: DateTime<Utc>, reason: &'static str) -> AuditRecord {
+        (actor, token): (Actor, Option<TokenFacts>),
+    ) -> AuditRecord {
         let context = self.local_context();
         AuditRecord {
             id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &context.random.record_id)),
@@ -149,28 +172,21 @@ impl Core {
             event: Event::SigningKey,
             outcome: Outcome::Done,
             reason: Some(reason.into()),
-            actor: Actor::default(),
+            actor,
             resource: Some(kid.into()),
-            token: None,
+            token,
             detail: None,
             request: self.request_facts(&context),
             latency_micros: 0,
         }
     }
+}
 
-    fn show_keys(&self, now: DateTime<Utc>) {
-        let ring = self.key_ring.load();
-        self.metrics.signing_key_info.reset();
-        for loaded in ring.published(now) {
-            let labels =
-                [loaded.key.algorithm.as_str(), &loaded.key.kid, loaded.key.life.state(now).as_str()];
-            self.metrics.signing_key_info.with_label_values(&labels).set(1);
-        }
-        if let Some(active) = ring.active(now) {
-            let labels = [active.key.algorithm.as_str()];
-            let (from, until) = (active.key.life.sign_from, active.key.life.sign_until);
-            self.metrics.signing_key_activation.with_label_values(&labels).set(from.timestamp() as f64);
-            self.metrics.signing_key_not_after.with_label_values(&labels).set(until.timestamp() as f64);
-        }
-    }
+/// As the plan looks at them.
+pub(super) fn rows(stored: &[StoredSigningKey]) -> Vec<KeyRow> {
+    stored.iter().map(|row| KeyRow { key: row.key.clone(), has_private: row.private.is_some() }).collect()
+}
+
+fn log_created(key: &SigningKey, reason: &str) {
+    tracing::info!(key.kid, key.generation, key.sign_from = %key.life.sign_from, reason, "signing key created");
 }

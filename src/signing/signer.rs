@@ -78,6 +78,14 @@ impl KeyRing {
             .find(|loaded| loaded.signing.is_some() && loaded.key.life.state(now) == KeyState::Active)
     }
 
+    /// The key that is to sign next.
+    pub fn standby(&self, now: DateTime<Utc>) -> Option<&LoadedKey> {
+        self.keys
+            .iter()
+            .filter(|loaded| loaded.signing.is_some() && loaded.key.life.state(now) == KeyState::Standby)
+            .min_by_key(|loaded| loaded.key.life.sign_from)
+    }
+
     /// The keys that the JWKS shows now; those of the active key's algorithm first, since some validators stop at
     /// the first key of another family.
     pub fn published(&self, now: DateTime<Utc>) -> Vec<&LoadedKey> {

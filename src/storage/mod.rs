@@ -26,7 +26,7 @@ use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential,
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
 use crate::domain::role::{RoleAssignment, RoleDefinition};
-use crate::domain::signing_key::SigningKey;
+use crate::domain::signing_key::{KeyLife, SigningKey};
 use crate::domain::webservice::Webservice;
 use crate::domain::workspace::{Subscription, Tenant, Workspace};
 
@@ -129,6 +129,12 @@ pub enum Mutation {
     PutAssignment(RoleAssignment),
     DeleteAssignment(RoleAssignmentId),
     CreateSigningKey(Box<StoredSigningKey>),
+    /// Changes a key's times and revocation, and is refused when they are not `from` any more.
+    AmendSigningKey {
+        kid: String,
+        from: KeyLife,
+        to: KeyLife,
+    },
     /// Drops the private bytes of a key.
     DestroySigningKey(String),
 }

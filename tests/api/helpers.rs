@@ -588,3 +588,10 @@ pub fn make_certificates(folder: &Path) -> String {
         .unwrap();
     ca.pem()
 }
+
+/// Seconds for which an answer may be kept.
+#[track_caller]
+pub fn max_age(answer: &Answer) -> i64 {
+    let value = answer.header("cache-control").expect("cache-control");
+    value.strip_prefix("public, max-age=").unwrap_or_else(|| panic!("{value}")).parse().unwrap()
+}

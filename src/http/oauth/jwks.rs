@@ -35,7 +35,7 @@ pub async fn of_region(call: Call) -> HttpResponse {
 }
 
 fn answer(call: &Call, document: &Document) -> HttpResponse {
-    let response = document::answer(&call.request, document, call.core.jwks_max_age());
+    let response = document::answer(&call.request, document, call.core.spread_jwks_max_age());
     let code = if response.status() == StatusCode::NOT_MODIFIED { "304" } else { "200" };
     call.core.metrics.jwks_requests.with_label_values(&[code]).inc();
     response

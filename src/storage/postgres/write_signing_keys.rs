@@ -1,10 +1,12 @@
-//! Writes of signing keys. A key is created once; afterwards only its private bytes are destroyed.
+//! Writes of signing keys. A key is created once; afterwards its times are amended by an operator's intervention, and
+//! its private bytes are destroyed.
 
 use sqlx::postgres::PgConnection;
 
 use super::codec::instant;
 use super::mutations::{changed, run};
-use crate::storage::{Result, StoredSigningKey};
+use crate::domain::signing_key::KeyLife;
+use crate::storage::{Result, StorageError, StoredSigningKey};
 
 /// Refused when its region has a key of this generation: of two creators one wins.
 pub async fn create(connection: &mut PgConnection, stored: &StoredSigningKey) -> Result<()> {
@@ -29,6 +31,28 @@ pub async fn create(connection: &mut PgConnection, stored: &StoredSigningKey) ->
     let subject = format!("signing key {} of region {}", key.generation, key.region);
     run(connection, query, subject).await?;
     changed(connection, "signing_keys", &key.kid).await
+}
+
+/// Of two interventions at once the later one is refused: it was decided on what is no longer so.
+pub async fn amend(connection: &mut PgConnection, kid: &str, from: &KeyLife, to: &KeyLife) -> Result<()> {
+    let sql = "UPDATE signing_keys SET sign_from = $1, sign_until = $2, remove_at = $3, revoked_at = $4 \
+               WHERE kid = $5 AND sign_from = $6 AND sign_until = $7 AND remove_at = $8 \
+               AND revoked_at IS NOT DISTINCT FROM $9";
+    let query = sqlx::query(sql)
+        .bind(instant(to.sign_from))
+        .bind(instant(to.sign_until))
+        .bind(instant(to.remove_at))
+        .bind(to.revoked_at.map(instant))
+        .bind(kid)
+        .bind(instant(from.sign_from))
+        .bind(instant(from.sign_until))
+        .bind(instant(from.remove_at))
+        .bind(from.revoked_at.map(instant));
+    let subject = format!("signing key {kid}");
+    match run(connection, query, &subject).await? {
+        0 => Err(StorageError::Stale(format!("{subject} was changed meanwhile: look again"))),
+        _ => changed(connection, "signing_keys", kid).await,
+    }
 }
 
 pub async fn destroy(connection: &mut PgConnection, kid: &str) -> Result<()> {

@@ -78,6 +78,7 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::PutAssignment(assignment) => access::put_assignment(connection, assignment).await,
         Mutation::DeleteAssignment(id) => access::delete_assignment(connection, *id).await,
         Mutation::CreateSigningKey(key) => signing_keys::create(connection, key).await,
+        Mutation::AmendSigningKey { kid, from, to } => signing_keys::amend(connection, kid, from, to).await,
         Mutation::DestroySigningKey(kid) => signing_keys::destroy(connection, kid).await,
     }
 }

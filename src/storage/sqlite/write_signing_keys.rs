@@ -1,10 +1,12 @@
-//! Writes of signing keys. A key is created once; afterwards only its private bytes are destroyed.
+//! Writes of signing keys. A key is created once; afterwards its times are amended by an operator's intervention, and
+//! its private bytes are destroyed.
 
 use sqlx::sqlite::SqliteConnection;
 
 use super::codec::micros;
 use super::mutations::{changed, run};
-use crate::storage::{Result, StoredSigningKey};
+use crate::domain::signing_key::KeyLife;
+use crate::storage::{Result, StorageError, StoredSigningKey};
 
 /// Refused when its region has a key of this generation: of two creators one wins.
 pub async fn create(connection: &mut SqliteConnection, stored: &StoredSigningKey) -> Result<()> {
@@ -29,6 +31,28 @@ pub async fn create(connection: &mut SqliteConnection, stored: &StoredSigningKey
     let subject = format!("signing key {} of region {}", key.generation, key.region);
     run(connection, query, subject).await?;
     changed(connection, "signing_keys", &key.kid).await
+}
+
+/// Of two interventions at once the later one is refused: it was decided on what is no longer so.
+pub async fn amend(connection: &mut SqliteConnection, kid: &str, from: &KeyLife, to: &KeyLife) -> Result<()> {
+    let sql = "UPDATE signing_keys SET sign_from = ?, sign_until = ?, remove_at = ?, revoked_at = ? \
+               WHERE kid = ? AND sign_from = ? AND sign_until = ? AND remove_at = ? \
+               AND revoked_at IS ?";
+    let query = sqlx::query(sql)
+        .bind(micros(to.sign_from))
+        .bind(micros(to.sign_until))
+        .bind(micros(to.remove_at))
+        .bind(to.revoked_at.map(micros))
+        .bind(kid)
+        .bind(micros(from.sign_from))
+        .bind(micros(from.sign_until))
+        .bind(micros(from.remove_at))
+        .bind(from.revoked_at.map(micros));
+    let subject = format!("signing key {kid}");
+    match run(connection, query, &subject).await? {
+        0 => Err(StorageError::Stale(format!("{subject} was changed meanwhile: look again"))),
+        _ => changed(connection, "signing_keys", kid).await,
+    }
 }
 
 pub async fn destroy(connection: &mut SqliteConnection, kid: &str) -> Result<()> {
