@@ -1,27 +1,64 @@
-//! `wsts keys`: the signing keys of this region.
+//! `wsts keys`: the signing keys, and what an operator does with them.
+
+mod pem;
+mod timeline;
 
 use std::path::PathBuf;
 use std::process::ExitCode;
 
-use chrono::SecondsFormat;
-use clap::Subcommand;
+use chrono::{DateTime, SecondsFormat, Utc};
+use clap::{Subcommand, ValueEnum};
 use rustls::pki_types::PrivatePkcs8KeyDer;
 use rustls::pki_types::pem::PemObject as _;
-use tabled::builder::Builder;
-use tabled::settings::Style;
 
 use super::{ConfigArg, Failure, Outcome, with_core};
 use crate::config::Config;
-use crate::domain::signing_key::SigningAlgorithm;
+use crate::domain::region::Region;
+use crate::domain::signing_key::{Aftermath, Intervention, SigningAlgorithm};
+use crate::services::Core;
 
 #[derive(Subcommand)]
 pub enum Command {
-    /// List the keys with their states and times
+    /// List the keys with their states and times, and draw them on a time line
     List(ConfigArg),
+    /// Print the published keys for gateways that read files
+    Export(ExportArgs),
     /// Import a private key as the region's next signing key (the only way to RS256)
     ///
-    /// In a region without keys it signs at once, otherwise after the publish lead and its predecessor's window.
+    /// In a deployment without keys it signs at once, otherwise after the publish lead and the keys that are there.
     Import(ImportArgs),
+    /// Print a short token signed by the standby, to see whether a gateway already has that key
+    ///
+    /// Its audience is `ISSUER/preview`, so it opens nothing: a gateway that refuses the audience has the key; one that
+    /// does not know the key id has not.
+    Preview(ConfigArg),
+    /// Let the standby sign from now on, before its time
+    ///
+    /// Nothing is refused anywhere: the key that signed before stays published for its tokens.
+    Rotate(ConfigArg),
+    /// Emergency: take a key out of the JWKS, destroy its private half, and let the standby sign at once
+    ///
+    /// Every token that it signed is refused by each gateway as soon as that gateway's copy of the JWKS has expired.
+    Revoke(RevokeArgs),
+}
+
+#[derive(clap::Args)]
+pub struct ExportArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    #[arg(long, value_enum, default_value_t = Format::Jwks)]
+    format: Format,
+    /// Only this region's keys
+    #[arg(long)]
+    region: Option<String>,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Format {
+    /// A JWK Set, as the service publishes it
+    Jwks,
+    /// Public keys in PEM, each under a line with its kid
+    Pem,
 }
 
 #[derive(clap::Args)]
@@ -36,45 +73,67 @@ pub struct ImportArgs {
     file: PathBuf,
 }
 
+#[derive(clap::Args)]
+pub struct RevokeArgs {
+    #[command(flatten)]
+    config: ConfigArg,
+    /// Key id, as `wsts keys list` shows it
+    kid: String,
+}
+
 pub fn run(command: Command) -> Outcome {
     match command {
         Command::List(args) => list(&args),
+        Command::Export(args) => export(&args),
         Command::Import(args) => import(&args),
+        Command::Preview(args) => preview(&args),
+        Command::Rotate(args) => {
+            on_database(&args, async |core| told(core, &core.rotate_signing_key().await?))
+        }
+        Command::Revoke(args) => {
+            let kid = args.kid;
+            on_database(&args.config, async |core| {
+                let intervention = core.revoke_signing_key(&kid).await?;
+                println!(
+                    "revoked {kid}: its tokens are refused wherever the JWKS is read anew, at the latest in {} s",
+                    core.settings.keys.least_lead().num_seconds()
+                );
+                told(core, &intervention)
+            })
+        }
     }
 }
 
-fn list(args: &ConfigArg) -> Outcome {
+/// Runs a command over a database that is there.
+fn on_database(args: &ConfigArg, command: impl AsyncFnOnce(&Core) -> Result<(), Failure>) -> Outcome {
     let config = Config::load(&args.config)?;
     super::demand_database(&config)?;
-    with_core(&config, async |core| {
-        let now = core.clock.now();
-        let mut table = Builder::default();
-        table.push_record([
-            "region",
-            "generation",
-            "state",
-            "alg",
-            "kid",
-            "published",
-            "signs from",
-            "signs until",
-            "removed",
-        ]);
-        for row in core.store.signing_keys().await? {
-            let (key, life) = (&row.key, &row.key.life);
-            let times = [life.published_at, life.sign_from, life.sign_until, life.remove_at];
-            let mut record = vec![
-                key.region.to_string(),
-                key.generation.to_string(),
-                life.state(now).as_str().to_owned(),
-                key.algorithm.as_str().to_owned(),
-                key.kid.clone(),
-            ];
-            record.extend(times.map(|time| time.to_rfc3339_opts(SecondsFormat::Secs, true)));
-            table.push_record(record);
+    with_core(&config, command)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+fn list(args: &ConfigArg) -> Outcome {
+    on_database(args, async |core| {
+        let stored = core.store.signing_keys().await?;
+        let keys: Vec<_> = stored.into_iter().map(|row| row.key).collect();
+        print!("{}", timeline::draw(&keys, core.clock.now()));
+        Ok(())
+    })
+}
+
+fn export(args: &ExportArgs) -> Outcome {
+    let region = args.region.as_deref().map(Region::parse).transpose()?;
+    on_database(&args.config, async |core| {
+        let keys = core.exported_keys(region.as_ref()).await?;
+        match args.format {
+            Format::Jwks => println!("{}", serde_json::to_string_pretty(&keys)?),
+            Format::Pem => {
+                for key in &keys.keys {
+                    print!("{}", pem::encode(key)?);
+                }
+            }
         }
-        println!("{}", table.build().with(Style::sharp()));
-        Ok(ExitCode::SUCCESS)
+        Ok(())
     })
 }
 
@@ -94,4 +153,43 @@ fn import(args: &ImportArgs) -> Outcome {
         );
         Ok(ExitCode::SUCCESS)
     })
+}
+
+fn preview(args: &ConfigArg) -> Outcome {
+    on_database(args, async |core| {
+        let preview = core.preview_signing_key(&core.local_context()).await?;
+        eprintln!(
+            "signed by {}, which signs from {}; good for 5 minutes",
+            preview.kid,
+            second(preview.sign_from)
+        );
+        println!("{}", preview.token);
+        Ok(())
+    })
+}
+
+/// Says who signs now.
+fn told(core: &Core, intervention: &Intervention) -> Result<(), Failure> {
+    match &intervention.aftermath {
+        Aftermath::Unchanged => println!("it did not sign, so the active key goes on"),
+        Aftermath::Successor { kid, known_at } if *known_at <= core.clock.now() => {
+            println!("{kid} signs now; every gateway that honours max-age has it");
+        }
+        Aftermath::Successor { kid, known_at } => println!(
+            "{kid} signs now; it was published so lately that gateways may refuse its tokens until {}",
+            second(*known_at)
+        ),
+        Aftermath::Nobody { until: Some(until) } => {
+            println!("there was no standby: no token is issued until {}", second(*until));
+        }
+        Aftermath::Nobody { until: None } => println!(
+            "there was no standby: no token is issued until a next key signs; import one with `wsts keys import`, or see \
+             that the key's region runs"
+        ),
+    }
+    Ok(())
+}
+
+fn second(time: DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }

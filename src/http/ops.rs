@@ -32,7 +32,10 @@ async fn live() -> HttpResponse {
 /// database the service goes on with what it knows: ready, and says that it is degraded.
 async fn ready(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     match why_not_ready(&core, &draining) {
-        None if core.recorder.is_diverted() || core.directory.is_behind() => {
+        None if core.recorder.is_diverted()
+            || core.directory.is_behind()
+            || core.confirmed_keys().is_err() =>
+        {
             HttpResponse::Ok().body("ready, degraded: the database is away\n")
         }
         None => HttpResponse::Ok().body("ready\n"),
@@ -48,6 +51,7 @@ fn why_not_ready(core: &Core, draining: &Draining) -> Option<Cow<'static, str>> 
         Ok(now) => now,
         Err(wrong) => return Some(wrong.to_string().into()),
     };
+    // Not whether they are fresh enough to sign with: gateways need the JWKS all the same.
     if core.key_ring.load().active(now).is_none() {
         return Some("no signing key is active".into());
     }

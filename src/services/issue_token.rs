@@ -107,7 +107,7 @@ impl Core {
         let life = lifetime
             .shortened(request.lifetime_seconds)
             .map_err(|_| Refusal::Denied(Denial::LifetimeTooShort))?;
-        let ring = self.key_ring.load();
+        let ring = self.confirmed_keys()?;
         let key =
             ring.active(now).ok_or_else(|| Refusal::Unavailable("no signing key is active".to_owned()))?;
         let random = TokenRandom {

@@ -19,7 +19,7 @@ pub mod rotate_signing_keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
-use std::time::Instant;
+use std::time::{Duration, Instant};
 
 use arc_swap::ArcSwap;
 use uuid::Uuid;
@@ -43,6 +43,8 @@ use crate::storage::{StorageError, Store};
 pub struct Settings {
     pub policy: Policy,
     pub keys: KeyPolicy,
+    /// How long after their reading keys may still sign.
+    pub keys_grace: Duration,
     pub algorithm: SigningAlgorithm,
     /// Audiences for which a management token is given, without trailing slashes; the issuer is always one.
     pub management_audiences: Vec<String>,

@@ -1,10 +1,16 @@
 //! The JWKS documents: serialised once for each state of the keys, served from memory.
 
+use std::sync::Arc;
+
+use arc_swap::Guard;
 use chrono::{DateTime, Duration, Utc};
 
-use super::Core;
+use super::rotate_signing_keys::RotationError;
+use super::{Core, Refusal};
+use crate::domain::region::Region;
 use crate::entropy;
 use crate::signing::jwks::{JwkSet, PublicJwk};
+use crate::signing::signer::{KeyRing, LoadedKey};
 use crate::signing::verifier::{JwksError, KeySet};
 
 /// Share of `max-age` by which answers differ.
@@ -50,14 +56,9 @@ impl Core {
         if self.published.load().kids == kids {
             return Ok(());
         }
-        let marked = |loaded: &&&crate::signing::signer::LoadedKey| PublicJwk {
-            region: Some(loaded.key.region.to_string()),
-            iss: Some(self.settings.policy.issuer.clone()),
-            ..loaded.jwk.clone()
-        };
-        let union: Vec<PublicJwk> = keys.iter().map(|loaded| marked(&loaded)).collect();
-        let own =
-            keys.iter().filter(|loaded| loaded.key.region == *region).map(|loaded| marked(&loaded)).collect();
+        let union: Vec<PublicJwk> = keys.iter().map(|loaded| self.marked(loaded)).collect();
+        let own = keys.iter().filter(|loaded| loaded.key.region == *region);
+        let own = own.map(|loaded| self.marked(loaded)).collect();
         let verifier = KeySet::from_jwks(&union)?;
         let published = Published {
             union: Document::of(&JwkSet { keys: union }),
@@ -65,8 +66,34 @@ impl Core {
             verifier,
             kids,
         };
-        self.published.store(std::sync::Arc::new(published));
+        self.published.store(Arc::new(published));
         Ok(())
+    }
+
+    /// The keys as the database has them now, of one region or of all.
+    pub async fn exported_keys(&self, region: Option<&Region>) -> Result<JwkSet, RotationError> {
+        let (_, ring) = self.read_signing_keys().await?;
+        let keys = ring.published(self.clock.now());
+        let wanted = keys.iter().filter(|loaded| region.is_none_or(|region| loaded.key.region == *region));
+        Ok(JwkSet { keys: wanted.map(|loaded| self.marked(loaded)).collect() })
+    }
+
+    fn marked(&self, loaded: &LoadedKey) -> PublicJwk {
+        PublicJwk {
+            region: Some(loaded.key.region.to_string()),
+            iss: Some(self.settings.policy.issuer.clone()),
+            ..loaded.jwk.clone()
+        }
+    }
+
+    /// The keys, unless they were read so long ago that a revocation may have been overlooked (invariant I5).
+    pub fn confirmed_keys(&self) -> Result<Guard<Arc<KeyRing>>, Refusal> {
+        let ring = self.key_ring.load();
+        let age = self.clock.steady().saturating_sub(ring.read_at);
+        if age <= self.settings.keys_grace {
+            return Ok(ring);
+        }
+        Err(Refusal::Unavailable(format!("the signing keys were not read for {} s", age.as_secs())))
     }
 
     /// Seconds for which a copy of the JWKS is safe to keep: `min(M, what the keys are complete for − their age)`, 0 when

@@ -117,8 +117,12 @@ fn capacity(config: &Config) -> Capacity {
     }
 }
 
+/// Keys are read every five seconds, so a shorter grace would stop a service that lacks nothing.
+const LEAST_KEYS_GRACE: std::time::Duration = std::time::Duration::from_secs(30);
+
 fn settings(config: &Config) -> Settings {
     let audiences = config.tokens.management_audiences.iter();
+    let grace = std::time::Duration::from_secs(config.directory.grace_seconds);
     Settings {
         policy: Policy {
             issuer: config.server.issuer.clone(),
@@ -127,6 +131,7 @@ fn settings(config: &Config) -> Settings {
             gateway_leeway: Duration::seconds(config.tokens.gateway_leeway_seconds.into()),
         },
         keys: config.key_policy(),
+        keys_grace: grace.max(LEAST_KEYS_GRACE),
         algorithm: config.keys.algorithm,
         management_audiences: audiences.map(|audience| audience.trim_end_matches('/').to_owned()).collect(),
     }

@@ -363,8 +363,23 @@ impl TestApp {
         *self.deployment.entropy.0.lock().unwrap() = SeededEntropy::default();
     }
 
+    /// Time passes, and the worker tends the keys.
     pub fn advance(&self, seconds: i64) {
+        self.advance_unattended(seconds);
+        let core = Arc::clone(&self.core);
+        // By a wrong clock it tends nothing.
+        let _ = self.block_on(async move { core.tend_signing_keys().await });
+    }
+
+    /// Time passes, and the database can't be read.
+    pub fn advance_unattended(&self, seconds: i64) {
         self.deployment.clock.advance(Duration::seconds(seconds));
+    }
+
+    /// As the worker does every few seconds.
+    pub fn tend_signing_keys(&self) {
+        let core = Arc::clone(&self.core);
+        self.block_on(async move { core.tend_signing_keys().await.unwrap() });
     }
 
     pub fn now(&self) -> i64 {

@@ -21,6 +21,7 @@ mod helpers;
 mod hostile;
 mod http2;
 mod issuer;
+mod key_interventions;
 mod metadata;
 mod ops;
 mod principal_credentials;

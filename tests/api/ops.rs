@@ -29,9 +29,9 @@ fn health_is_answered_on_the_ops_listener_only() {
 #[test]
 fn a_service_whose_keys_were_not_read_for_too_long_is_not_ready() {
     let app = TestApp::start();
-    app.advance(23 * 3600);
+    app.advance_unattended(23 * 3600);
     app.get_ops("/readyz").expect(200);
-    app.advance(2 * 3600);
+    app.advance_unattended(2 * 3600);
     let answer = app.get_ops("/readyz").expect(503);
     assert!(answer.text().starts_with("not ready: "), "{}", answer.text());
     app.get_ops("/livez").expect(200);

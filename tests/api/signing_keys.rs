@@ -81,20 +81,16 @@ fn gateways_that_start_together_do_not_come_back_together() {
 #[test]
 fn a_copy_is_kept_no_longer_than_the_keys_are_known_to_be_all() {
     let app = TestApp::start();
-    let tend = || {
-        let core = Arc::clone(&app.core);
-        app.block_on(async move { core.tend_signing_keys().await.unwrap() });
-    };
     // The lead is a day, and the keys were read at the start.
-    app.advance(24 * 3600 - 10 - 100);
+    app.advance_unattended(24 * 3600 - 10 - 100);
     assert!((80..=100).contains(&max_age(&app.get(JWKS).expect(200))));
     app.get_ops("/readyz").expect(200);
-    app.advance(100);
+    app.advance_unattended(100);
     let stale = app.get(JWKS).expect(200);
     assert_eq!(stale.header("cache-control"), Some("no-cache"));
     assert!(app.get_ops("/readyz").expect(503).text().contains("not read for too long"));
     assert!(app.get_ops("/metrics").text().contains("sts_jwks_stale_total{region=\"local\"} 1\n"));
-    tend();
+    app.tend_signing_keys();
     assert!((240..=300).contains(&max_age(&app.get(JWKS).expect(200))));
     app.get_ops("/readyz").expect(200);
 }
@@ -204,8 +200,7 @@ fn rs256_signs_with_an_imported_key_once_its_time_has_come() {
     assert_eq!(decoded(&app.token_as(&READER, "scorer").token()).0["alg"], "ES256");
     let wait = imported.life.sign_from.timestamp() - app.now();
     app.advance(wait);
-    let core = Arc::clone(&app.core);
-    app.block_on(async move { core.tend_signing_keys().await.unwrap() });
+    app.tend_signing_keys();
     let answer = app.token_as(&READER, "scorer").expect(200);
     let (header, claims) = decoded(&answer.token());
     assert_eq!((&header["alg"], header["kid"].as_str()), (&"RS256".into(), Some(imported.kid.as_str())));
@@ -229,10 +224,6 @@ fn an_rs256_deployment_without_a_key_says_what_to_do() {
 #[test]
 fn keys_roll_over_and_no_token_outlives_its_key() {
     let app = TestApp::start();
-    let tend = || {
-        let core = Arc::clone(&app.core);
-        app.block_on(async move { core.tend_signing_keys().await.unwrap() });
-    };
     let mut signers: Vec<String> = Vec::new();
     // Three windows in steps of 12 h, the longest life of a token.
     for _ in 0..(3 * 30 * 2) {
@@ -244,7 +235,7 @@ fn keys_roll_over_and_no_token_outlives_its_key() {
             signers.push(kid.clone());
         }
         app.advance(12 * 3600);
-        tend();
+        app.tend_signing_keys();
         assert!(kids(&app).contains(&kid), "published while its tokens live");
     }
     assert!((3..=4).contains(&signers.len()), "{signers:?}");

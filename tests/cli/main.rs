@@ -9,6 +9,7 @@ mod apply;
 mod audit;
 mod config;
 mod helpers;
+mod keys;
 mod quickstart;
 mod serve;
 mod token;

@@ -28,6 +28,7 @@ macro_rules! conformance {
                     an_assignment_is_read_back_and_put_twice
                     a_signing_key_is_read_back_and_destroyed
                     a_key_that_was_revoked_before_it_was_stored_stays_revoked
+                    a_key_is_amended_by_whoever_knows_its_life
                     a_snapshot_holds_everything
                     absence_is_none
                     times_survive_to_the_microsecond

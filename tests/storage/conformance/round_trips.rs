@@ -161,6 +161,27 @@ pub async fn a_key_that_was_revoked_before_it_was_stored_stays_revoked(store: Ar
     assert_eq!(store.signing_keys().await.unwrap(), [key]);
 }
 
+pub async fn a_key_is_amended_by_whoever_knows_its_life(store: Arc<dyn Store>) {
+    let (first, second) = (signing_key("kid-1", 1), signing_key("kid-2", 2));
+    for key in [&first, &second] {
+        put(&store, &[Mutation::CreateSigningKey(Box::new(key.clone()))]).await;
+    }
+    let from = first.key.life;
+    let to = KeyLife { sign_from: at(15), sign_until: at(25), revoked_at: Some(at(24)), ..from };
+    let amend = |from, to| Mutation::AmendSigningKey { kid: "kid-1".to_owned(), from, to };
+    put(&store, &[amend(from, to)]).await;
+    let mut amended = first;
+    amended.key.life = to;
+    assert_eq!(store.signing_keys().await.unwrap(), [amended.clone(), second.clone()]);
+    // Decided on what is no longer so: nothing of the list is written.
+    for stale in [from, KeyLife { revoked_at: None, ..to }, KeyLife { sign_until: at(26), ..to }] {
+        let destroy = Mutation::DestroySigningKey("kid-2".to_owned());
+        let error = store.commit(&[destroy, amend(stale, from)], &[]).await.unwrap_err();
+        assert!(matches!(error, workspace_sts::storage::StorageError::Stale(_)), "{error}");
+    }
+    assert_eq!(store.signing_keys().await.unwrap(), [amended, second]);
+}
+
 pub async fn a_snapshot_holds_everything(store: Arc<dyn Store>) {
     with_world(&store).await;
     let held = assignment(1, 1, 1, &scope("/"));
