@@ -7,6 +7,8 @@
 //! a read method here, both implementations, and a case in `tests/storage/`.
 
 pub mod error;
+#[cfg(any(feature = "sqlite", feature = "postgres"))]
+mod lists;
 #[cfg(feature = "postgres")]
 pub mod postgres;
 #[cfg(any(feature = "sqlite", feature = "postgres"))]

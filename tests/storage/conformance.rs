@@ -33,11 +33,14 @@ macro_rules! conformance {
                     absence_is_none
                     times_survive_to_the_microsecond
                     texts_survive_as_they_are
+                    many_of_a_kind_are_read_back
+                    of_two_puts_of_one_thing_the_later_stays
                 }
                 refusals {
                     a_missing_parent_is_a_conflict
                     what_is_in_use_can_not_be_deleted
                     a_failing_last_mutation_leaves_no_trace
+                    of_many_the_refused_one_is_named_and_none_is_written
                     a_third_secret_is_refused
                     two_principals_can_not_share_a_client_id
                     a_principal_keeps_its_ids_and_its_tenant

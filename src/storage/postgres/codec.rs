@@ -102,6 +102,8 @@ pub fn write_error(error: sqlx::Error, subject: impl std::fmt::Display) -> Stora
         ("23503" | "23001", _) => "refers to something that does not exist, or is still in use",
         // integrity_constraint_violation
         (_, Some("23")) => "contradicts what is registered, such as a name or an id in use",
+        // cardinality_violation: a put of many rows that holds one thing twice
+        ("21000", _) => "is there twice",
         // data_exception, such as U+0000 in a text; program_limit_exceeded, such as a text too long for an index.
         ("54000", _) | (_, Some("22")) => "holds a value that the database can't keep",
         _ => return unavailable(error),

@@ -5,13 +5,14 @@
 use std::time::Duration;
 
 use sqlx::postgres::{PgArguments, PgConnection, PgPool};
-use sqlx::{Postgres, query::Query};
+use sqlx::{Postgres, QueryBuilder, query::Query};
 
 use super::codec::{unavailable, write_error};
 use super::signal::CHANNEL;
 use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
 use crate::domain::audit::{Chained, RecordText};
 use crate::domain::ids::ObjectId;
+use crate::storage::lists::{ROWS_PER_STATEMENT, Rows, statements};
 use crate::storage::{Change, Mutation, Result, StorageError, read};
 
 /// READ COMMITTED, so that what follows the lock sees what was committed while it was waited for. The timeouts are of
@@ -35,11 +36,24 @@ pub async fn commit(
     mutations: &[Mutation],
     records: &[Chained<&RecordText>],
 ) -> Result<Vec<Change>> {
+    match commit_by(pool, ROWS_PER_STATEMENT, mutations, records).await {
+        // Of many rows the database does not say which one it refuses. Nothing is written, so they go again one by one.
+        Err(StorageError::Conflict(_)) if mutations.len() > 1 => commit_by(pool, 1, mutations, records).await,
+        outcome => outcome,
+    }
+}
+
+async fn commit_by(
+    pool: &PgPool,
+    rows: usize,
+    mutations: &[Mutation],
+    records: &[Chained<&RecordText>],
+) -> Result<Vec<Change>> {
     let mut transaction = pool.begin_with(BEGIN).await.map_err(unavailable)?;
     sqlx::query(LOCK).execute(&mut *transaction).await.map_err(unavailable)?;
     let before = last_sequence(&mut transaction).await?;
-    for mutation in mutations {
-        apply(&mut transaction, mutation).await?;
+    for written in statements(mutations, rows) {
+        write(&mut transaction, written).await?;
     }
     super::audit::insert(&mut transaction, records).await?;
     let (newest, changes) = read_changes(&mut transaction, before).await?;
@@ -61,6 +75,17 @@ pub async fn changes_after(pool: &PgPool, sequence: i64) -> Result<(i64, Vec<Cha
     read_changes(&mut connection, sequence).await
 }
 
+async fn write(connection: &mut PgConnection, rows: Rows<'_>) -> Result<()> {
+    match rows {
+        Rows::One(mutation) => apply(connection, mutation).await,
+        Rows::Webservices(puts) => resources::put_webservices(connection, &puts).await,
+        Rows::AccessKeys(keys) => resources::put_access_keys(connection, &keys).await,
+        Rows::Principals(puts) => access::put_principals(connection, &puts).await,
+        Rows::Secrets(secrets) => access::add_secrets(connection, &secrets).await,
+        Rows::Assignments(puts) => access::put_assignments(connection, &puts).await,
+    }
+}
+
 /// One arm a kind and no catch-all, so that a new kind of mutation can't be forgotten here.
 async fn apply(connection: &mut PgConnection, mutation: &Mutation) -> Result<()> {
     match mutation {
@@ -76,15 +101,15 @@ async fn apply(connection: &mut PgConnection, mutation: &Mutation) -> Result<()>
         Mutation::DeleteSubscription(id) => resources::delete_subscription(connection, id).await,
         Mutation::PutWorkspace(workspace) => resources::put_workspace(connection, workspace).await,
         Mutation::DeleteWorkspace(id) => resources::delete_workspace(connection, id).await,
-        Mutation::PutWebservice(webservice) => resources::put_webservice(connection, webservice).await,
+        Mutation::PutWebservice(put) => resources::put_webservices(connection, &[put]).await,
         Mutation::DeleteWebservice(id) => resources::delete_webservice(connection, id).await,
-        Mutation::PutAccessKey(id, key) => resources::put_access_key(connection, id, key).await,
-        Mutation::PutPrincipal(principal) => access::put_principal(connection, principal).await,
+        Mutation::PutAccessKey(id, key) => resources::put_access_keys(connection, &[(id, key)]).await,
+        Mutation::PutPrincipal(put) => access::put_principals(connection, &[put]).await,
         Mutation::UpdatePrincipal(object_id, update) => {
             access::update_principal(connection, *object_id, update).await
         }
         Mutation::DeletePrincipal(object_id) => access::delete_principal(connection, *object_id).await,
-        Mutation::AddSecret(secret) => access::add_secret(connection, secret).await,
+        Mutation::AddSecret(secret) => access::add_secrets(connection, &[secret]).await,
         Mutation::RemoveSecret(object_id, id) => {
             access::remove_credential(connection, access::SECRET, *object_id, *id).await
         }
@@ -98,7 +123,7 @@ async fn apply(connection: &mut PgConnection, mutation: &Mutation) -> Result<()>
         }
         Mutation::PutRole(role) => access::put_role(connection, role).await,
         Mutation::DeleteRole(id) => access::delete_role(connection, *id).await,
-        Mutation::PutAssignment(assignment) => access::put_assignment(connection, assignment).await,
+        Mutation::PutAssignment(put) => access::put_assignments(connection, &[put]).await,
         Mutation::DeleteAssignment(id) => access::delete_assignment(connection, *id).await,
         Mutation::CreateSigningKey(key) => signing_keys::create(connection, key).await,
         Mutation::AmendSigningKey { kid, from, to } => signing_keys::amend(connection, kid, from, to).await,
@@ -143,12 +168,31 @@ pub async fn changed(connection: &mut PgConnection, kind: &'static str, subject:
     Ok(())
 }
 
-/// Logs a principal by the client id under which the directory holds it; one that is not there is not logged.
-pub async fn changed_principal(connection: &mut PgConnection, object_id: ObjectId) -> Result<()> {
-    let sql =
-        log!("SELECT 'principal' AS kind, client_id::text AS subject FROM principals WHERE object_id = $1");
-    run(connection, sqlx::query(sql).bind(object_id.uuid()), object_id).await?;
+/// The same of webservices, by their keys.
+pub async fn changed_webservices(
+    connection: &mut PgConnection,
+    keys: impl Iterator<Item = String>,
+) -> Result<()> {
+    let sql = log!("SELECT 'webservice' AS kind, subject FROM UNNEST($1::text[]) AS given (subject)");
+    run(connection, sqlx::query(sql).bind(keys.collect::<Vec<_>>()), "changes").await?;
     Ok(())
+}
+
+/// Logs principals by the client ids under which the directory holds them; one that is not there is not logged.
+pub async fn changed_principals(
+    connection: &mut PgConnection,
+    object_ids: impl Iterator<Item = ObjectId>,
+) -> Result<()> {
+    let sql = log!(
+        "SELECT 'principal' AS kind, client_id::text AS subject FROM principals WHERE object_id = ANY($1)"
+    );
+    let ids: Vec<_> = object_ids.map(|id| id.uuid()).collect();
+    run(connection, sqlx::query(sql).bind(ids), "changes").await?;
+    Ok(())
+}
+
+pub async fn changed_principal(connection: &mut PgConnection, object_id: ObjectId) -> Result<()> {
+    changed_principals(connection, std::iter::once(object_id)).await
 }
 
 /// Runs a write and returns the number of rows it touched.
@@ -161,18 +205,44 @@ pub async fn run(
     Ok(done.rows_affected())
 }
 
-/// Runs a put whose `ON CONFLICT … WHERE` passes over a row that differs in what can't be changed: silence there
-/// would be a write that was confirmed and never made.
+/// Runs a put of so many rows whose `ON CONFLICT … WHERE` passes over a row that differs in what can't be changed:
+/// silence there would be a write that was confirmed and never made.
 pub async fn put(
+    connection: &mut PgConnection,
+    mut query: QueryBuilder<Postgres>,
+    rows: usize,
+    subject: impl std::fmt::Display,
+    fixed: &'static str,
+) -> Result<()> {
+    let written = run(connection, query.build(), &subject).await?;
+    all_written(written, rows, subject, fixed)
+}
+
+/// The same of a single row.
+pub async fn put_one(
     connection: &mut PgConnection,
     query: Query<'_, Postgres, PgArguments>,
     subject: impl std::fmt::Display,
     fixed: &'static str,
 ) -> Result<()> {
-    match run(connection, query, &subject).await? {
-        0 => Err(StorageError::Conflict(format!(
-            "{subject}: is registered already, and its {fixed} can't be changed"
-        ))),
-        _ => Ok(()),
+    let written = run(connection, query, &subject).await?;
+    all_written(written, 1, subject, fixed)
+}
+
+fn all_written(
+    written: u64,
+    rows: usize,
+    subject: impl std::fmt::Display,
+    fixed: &'static str,
+) -> Result<()> {
+    if written >= rows as u64 {
+        return Ok(());
     }
+    Err(StorageError::Conflict(format!("{subject}: is registered already, and its {fixed} can't be changed")))
+}
+
+/// What a statement is about, for its error: the first of its things, which of a single row is all that there is.
+pub fn all_of(kind: &str, mut names: impl Iterator<Item = impl std::fmt::Display>) -> String {
+    let name = names.next().map_or_else(String::new, |name| name.to_string());
+    if kind.is_empty() { name } else { format!("{kind} {name}") }
 }

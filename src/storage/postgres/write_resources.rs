@@ -1,10 +1,11 @@
 //! Writes of what there is: tenants, subscriptions, workspaces, webservices. Each logs what it makes stale.
 
 use chrono::{DateTime, Utc};
+use sqlx::QueryBuilder;
 use sqlx::postgres::PgConnection;
 
 use super::codec::{instant, to_json, unavailable};
-use super::mutations::{changed, log, put, run};
+use super::mutations::{all_of, changed, changed_webservices, log, put_one, run};
 use crate::domain::ids::TenantId;
 use crate::domain::resource::{WebserviceId, WorkspaceId};
 use crate::domain::webservice::Webservice;
@@ -35,7 +36,7 @@ pub async fn put_subscription(connection: &mut PgConnection, subscription: &Subs
         .bind(&subscription.id)
         .bind(subscription.tenant_id.uuid())
         .bind(&subscription.display_name);
-    put(connection, query, format!("subscription {}", subscription.id), "tenant").await?;
+    put_one(connection, query, format!("subscription {}", subscription.id), "tenant").await?;
     changed(connection, "hierarchy", &subscription.id).await
 }
 
@@ -91,30 +92,35 @@ pub async fn delete_workspace(connection: &mut PgConnection, id: &WorkspaceId) -
     changed(connection, "workspace", &key).await
 }
 
-pub async fn put_webservice(connection: &mut PgConnection, webservice: &Webservice) -> Result<()> {
-    let sql = "INSERT INTO webservices (webservice_key, id, workspace_key, compute_type, auth_mode, compute_region, \
-               scoring_uri, token_lifetime_seconds, description, tags, created_at, updated_at) \
-               VALUES ($1, $2, $3, $4, $5, $6, $7, $8, $9, $10, $11, $12) ON CONFLICT (webservice_key) DO UPDATE SET \
-               compute_type = excluded.compute_type, auth_mode = excluded.auth_mode, \
-               compute_region = excluded.compute_region, scoring_uri = excluded.scoring_uri, \
-               token_lifetime_seconds = excluded.token_lifetime_seconds, description = excluded.description, \
-               tags = excluded.tags, updated_at = excluded.updated_at";
-    let key = webservice.id.key();
-    let query = sqlx::query(sql)
-        .bind(key.clone())
-        .bind(webservice.id.to_string())
-        .bind(webservice.id.workspace().key())
-        .bind(webservice.compute_type.as_str())
-        .bind(webservice.auth_mode.as_str())
-        .bind(webservice.compute_region.as_str())
-        .bind(&webservice.scoring_uri)
-        .bind(webservice.token_lifetime.map(|lifetime| i64::from(lifetime.seconds())))
-        .bind(&webservice.description)
-        .bind(to_json(&webservice.tags)?)
-        .bind(instant(webservice.created_at))
-        .bind(instant(webservice.updated_at));
-    run(connection, query, &webservice.id).await?;
-    changed(connection, "webservice", &key).await
+pub async fn put_webservices(connection: &mut PgConnection, webservices: &[&Webservice]) -> Result<()> {
+    let tags = webservices.iter().map(|webservice| to_json(&webservice.tags)).collect::<Result<Vec<_>>>()?;
+    let mut query = QueryBuilder::new(
+        "INSERT INTO webservices (webservice_key, id, workspace_key, compute_type, auth_mode, compute_region, \
+         scoring_uri, token_lifetime_seconds, description, tags, created_at, updated_at) ",
+    );
+    query.push_values(webservices.iter().zip(tags), |mut row, (webservice, tags)| {
+        row.push_bind(webservice.id.key())
+            .push_bind(webservice.id.to_string())
+            .push_bind(webservice.id.workspace().key())
+            .push_bind(webservice.compute_type.as_str())
+            .push_bind(webservice.auth_mode.as_str())
+            .push_bind(webservice.compute_region.as_str())
+            .push_bind(webservice.scoring_uri.as_deref())
+            .push_bind(webservice.token_lifetime.map(|lifetime| i64::from(lifetime.seconds())))
+            .push_bind(webservice.description.as_deref())
+            .push_bind(tags)
+            .push_bind(instant(webservice.created_at))
+            .push_bind(instant(webservice.updated_at));
+    });
+    query.push(
+        " ON CONFLICT (webservice_key) DO UPDATE SET compute_type = excluded.compute_type, \
+         auth_mode = excluded.auth_mode, compute_region = excluded.compute_region, \
+         scoring_uri = excluded.scoring_uri, token_lifetime_seconds = excluded.token_lifetime_seconds, \
+         description = excluded.description, tags = excluded.tags, updated_at = excluded.updated_at",
+    );
+    let subject = all_of("", webservices.iter().map(|webservice| &webservice.id));
+    run(connection, query.build(), subject).await?;
+    changed_webservices(connection, webservices.iter().map(|webservice| webservice.id.key())).await
 }
 
 pub async fn delete_webservice(connection: &mut PgConnection, id: &WebserviceId) -> Result<()> {
@@ -125,34 +131,41 @@ pub async fn delete_webservice(connection: &mut PgConnection, id: &WebserviceId)
     changed(connection, "webservice", &key).await
 }
 
-pub async fn put_access_key(
+/// Of many keys each is the first one of its name: `Rows`.
+pub async fn put_access_keys(
     connection: &mut PgConnection,
-    id: &WebserviceId,
-    stored: &StoredAccessKey,
+    keys: &[(&WebserviceId, &StoredAccessKey)],
 ) -> Result<()> {
-    let sql = "INSERT INTO access_keys (webservice_key, name, generation, digest, sealed_value, sealed_data_key, kek_id, \
-               created_at) VALUES ($1, $2, $3, $4, $5, $6, $7, $8) ON CONFLICT (webservice_key, name) DO UPDATE SET \
-               generation = excluded.generation, digest = excluded.digest, sealed_value = excluded.sealed_value, \
-               sealed_data_key = excluded.sealed_data_key, kek_id = excluded.kek_id, created_at = excluded.created_at \
-               WHERE access_keys.generation = excluded.generation - 1";
-    let (key, webservice_key) = (&stored.key, id.key());
-    let query = sqlx::query(sql)
-        .bind(webservice_key.clone())
-        .bind(key.name.as_str())
-        .bind(key.generation)
-        .bind(key.digest.0.as_slice())
-        .bind(stored.sealed.private.as_slice())
-        .bind(stored.sealed.data_key.as_slice())
-        .bind(stored.kek_id.as_slice())
-        .bind(instant(key.created_at));
-    let written = run(connection, query, id).await?;
-    if written == 0 && key.generation > 1 {
-        let name = key.name.as_str().to_lowercase();
+    let mut query = QueryBuilder::new(
+        "INSERT INTO access_keys (webservice_key, name, generation, digest, sealed_value, sealed_data_key, kek_id, \
+         created_at) ",
+    );
+    query.push_values(keys, |mut row, (id, stored)| {
+        row.push_bind(id.key())
+            .push_bind(stored.key.name.as_str())
+            .push_bind(stored.key.generation)
+            .push_bind(stored.key.digest.0.as_slice())
+            .push_bind(stored.sealed.private.as_slice())
+            .push_bind(stored.sealed.data_key.as_slice())
+            .push_bind(stored.kek_id.as_slice())
+            .push_bind(instant(stored.key.created_at));
+    });
+    query.push(
+        " ON CONFLICT (webservice_key, name) DO UPDATE SET generation = excluded.generation, \
+         digest = excluded.digest, sealed_value = excluded.sealed_value, sealed_data_key = excluded.sealed_data_key, \
+         kek_id = excluded.kek_id, created_at = excluded.created_at \
+         WHERE access_keys.generation = excluded.generation - 1",
+    );
+    let written = run(connection, query.build(), all_of("", keys.iter().map(|(id, _)| id))).await?;
+    if let (0, [(_, stored)]) = (written, keys)
+        && stored.key.generation > 1
+    {
+        let name = stored.key.name.as_str().to_lowercase();
         return Err(StorageError::Stale(format!(
             "the {name} key was regenerated by somebody else at the same time: read it again"
         )));
     }
-    changed(connection, "webservice", &webservice_key).await
+    changed_webservices(connection, keys.iter().map(|(id, _)| id.key())).await
 }
 
 /// Deletes the role assignments at a resource and below it, so that a later one of the same name inherits none.

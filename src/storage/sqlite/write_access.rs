@@ -1,9 +1,10 @@
 //! Writes of who may do what: principals, secrets, roles, assignments. Each logs what it makes stale.
 
+use sqlx::QueryBuilder;
 use sqlx::sqlite::SqliteConnection;
 
 use super::codec::{micros, to_json, unavailable};
-use super::mutations::{changed, changed_principal, put, run};
+use super::mutations::{all_of, changed, changed_principal, changed_principals, put, put_one, run};
 use crate::domain::ids::{CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
 use crate::domain::principal::{
     ClientSecret, FederatedCredential, KeyCredential, MAX_FEDERATED_CREDENTIALS, MAX_KEY_CREDENTIALS,
@@ -12,22 +13,29 @@ use crate::domain::principal::{
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::storage::{PrincipalUpdate, Result, StorageError};
 
-pub async fn put_principal(connection: &mut SqliteConnection, principal: &ServicePrincipal) -> Result<()> {
+pub async fn put_principals(
+    connection: &mut SqliteConnection,
+    principals: &[&ServicePrincipal],
+) -> Result<()> {
+    let mut query = QueryBuilder::new(
+        "INSERT INTO principals (object_id, client_id, tenant_id, display_name, enabled, created_at) ",
+    );
+    query.push_values(principals, |mut row, principal| {
+        row.push_bind(principal.object_id.uuid())
+            .push_bind(principal.client_id.uuid())
+            .push_bind(principal.tenant_id.uuid())
+            .push_bind(principal.display_name.as_str())
+            .push_bind(principal.enabled)
+            .push_bind(micros(principal.created_at));
+    });
     // Tokens name both ids and the tenant: under other ones it would be another principal.
-    let sql = "INSERT INTO principals (object_id, client_id, tenant_id, display_name, enabled, created_at) \
-               VALUES (?, ?, ?, ?, ?, ?) ON CONFLICT (object_id) DO UPDATE SET \
-               display_name = excluded.display_name, enabled = excluded.enabled \
-               WHERE client_id = excluded.client_id AND tenant_id = excluded.tenant_id";
-    let query = sqlx::query(sql)
-        .bind(principal.object_id.uuid())
-        .bind(principal.client_id.uuid())
-        .bind(principal.tenant_id.uuid())
-        .bind(&principal.display_name)
-        .bind(principal.enabled)
-        .bind(micros(principal.created_at));
-    let subject = format!("principal {}", principal.client_id);
-    put(connection, query, subject, "object id, client id and tenant").await?;
-    changed_principal(connection, principal.object_id).await
+    query.push(
+        " ON CONFLICT (object_id) DO UPDATE SET display_name = excluded.display_name, enabled = excluded.enabled \
+         WHERE client_id = excluded.client_id AND tenant_id = excluded.tenant_id",
+    );
+    let subject = all_of("principal", principals.iter().map(|principal| principal.client_id));
+    put(connection, query, principals.len(), subject, "object id, client id and tenant").await?;
+    changed_principals(connection, principals.iter().map(|principal| principal.object_id)).await
 }
 
 pub async fn update_principal(
@@ -52,21 +60,23 @@ pub async fn delete_principal(connection: &mut SqliteConnection, object_id: Obje
     Ok(())
 }
 
-pub async fn add_secret(connection: &mut SqliteConnection, secret: &ClientSecret) -> Result<()> {
-    let sql = "INSERT INTO client_secrets (id, object_id, slot, display_name, digest, hint, created_at, expires_at) \
-               VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
-    let query = sqlx::query(sql)
-        .bind(secret.id.uuid())
-        .bind(secret.object_id.uuid())
-        .bind(secret.slot.number())
-        .bind(&secret.display_name)
-        .bind(secret.digest.0.as_slice())
-        .bind(&secret.hint)
-        .bind(micros(secret.created_at))
-        .bind(micros(secret.expires_at));
-    let subject = format!("secret of principal {}", secret.object_id);
-    run(connection, query, subject).await?;
-    changed_principal(connection, secret.object_id).await
+pub async fn add_secrets(connection: &mut SqliteConnection, secrets: &[&ClientSecret]) -> Result<()> {
+    let mut query = QueryBuilder::new(
+        "INSERT INTO client_secrets (id, object_id, slot, display_name, digest, hint, created_at, expires_at) ",
+    );
+    query.push_values(secrets, |mut row, secret| {
+        row.push_bind(secret.id.uuid())
+            .push_bind(secret.object_id.uuid())
+            .push_bind(secret.slot.number())
+            .push_bind(secret.display_name.as_deref())
+            .push_bind(secret.digest.0.as_slice())
+            .push_bind(secret.hint.as_str())
+            .push_bind(micros(secret.created_at))
+            .push_bind(micros(secret.expires_at));
+    });
+    let subject = all_of("secret of principal", secrets.iter().map(|secret| secret.object_id));
+    run(connection, query.build(), subject).await?;
+    changed_principals(connection, secrets.iter().map(|secret| secret.object_id)).await
 }
 
 pub async fn add_key_credential(connection: &mut SqliteConnection, key: &KeyCredential) -> Result<()> {
@@ -104,7 +114,7 @@ pub async fn put_federated_credential(
         .bind(&credential.audience)
         .bind(to_json(&credential.claims)?);
     let subject = format!("federated credential `{}` of principal {}", credential.name, credential.object_id);
-    put(connection, query, subject, "principal").await?;
+    put_one(connection, query, subject, "principal").await?;
     let count = "SELECT count(*) FROM federated_credentials WHERE object_id = ?";
     at_most(connection, MAX_FEDERATED_CREDENTIALS, count, credential.object_id).await?;
     changed_principal(connection, credential.object_id).await
@@ -166,20 +176,27 @@ pub async fn delete_role(connection: &mut SqliteConnection, id: RoleDefinitionId
     changed(connection, "roles", &id.to_string()).await
 }
 
-pub async fn put_assignment(connection: &mut SqliteConnection, assignment: &RoleAssignment) -> Result<()> {
+pub async fn put_assignments(
+    connection: &mut SqliteConnection,
+    assignments: &[&RoleAssignment],
+) -> Result<()> {
+    let mut query =
+        QueryBuilder::new("INSERT INTO role_assignments (id, object_id, role_id, scope, scope_key) ");
+    query.push_values(assignments, |mut row, assignment| {
+        row.push_bind(assignment.id.uuid())
+            .push_bind(assignment.object_id.uuid())
+            .push_bind(assignment.role_id.uuid())
+            .push_bind(assignment.scope.to_string())
+            .push_bind(assignment.scope.key());
+    });
     // The same one again is well (clients retry); another one under its id is refused, as Azure does.
-    let sql = "INSERT INTO role_assignments (id, object_id, role_id, scope, scope_key) VALUES (?, ?, ?, ?, ?) \
-               ON CONFLICT (id) DO UPDATE SET scope = excluded.scope WHERE object_id = excluded.object_id \
-               AND role_id = excluded.role_id AND scope_key = excluded.scope_key";
-    let query = sqlx::query(sql)
-        .bind(assignment.id.uuid())
-        .bind(assignment.object_id.uuid())
-        .bind(assignment.role_id.uuid())
-        .bind(assignment.scope.to_string())
-        .bind(assignment.scope.key().to_owned());
-    let subject = format!("role assignment {}", assignment.id);
-    put(connection, query, subject, "principal, role and scope").await?;
-    changed_principal(connection, assignment.object_id).await
+    query.push(
+        " ON CONFLICT (id) DO UPDATE SET scope = excluded.scope WHERE object_id = excluded.object_id \
+         AND role_id = excluded.role_id AND scope_key = excluded.scope_key",
+    );
+    let subject = all_of("role assignment", assignments.iter().map(|assignment| assignment.id));
+    put(connection, query, assignments.len(), subject, "principal, role and scope").await?;
+    changed_principals(connection, assignments.iter().map(|assignment| assignment.object_id)).await
 }
 
 pub async fn delete_assignment(connection: &mut SqliteConnection, id: RoleAssignmentId) -> Result<()> {

@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use workspace_sts::domain::principal::SecretSlot;
+use workspace_sts::domain::principal::{SecretSlot, ServicePrincipal};
 use workspace_sts::domain::webservice::{AuthMode, ComputeType};
 use workspace_sts::storage::{Mutation, StorageError, Store};
 
@@ -84,6 +84,51 @@ pub async fn a_failing_last_mutation_leaves_no_trace(store: Arc<dyn Store>) {
     assert_eq!(store.changes_after(before).await.unwrap(), (before, vec![]));
     // The connection that was rolled back is as good as new.
     put(&store, &[Mutation::PutTenant(tenant(3))]).await;
+}
+
+/// Many of a kind are written by one statement, and the database does not say which of its rows is wrong.
+pub async fn of_many_the_refused_one_is_named_and_none_is_written(store: Arc<dyn Store>) {
+    with_world(&store).await;
+    let root = scope("/");
+    put(&store, &[Mutation::PutAssignment(assignment(100, 2, 1, &root))]).await;
+    let before = (store.snapshot().await.unwrap(), store.last_change().await.unwrap());
+    let all = 10..160;
+    let principals = |wrong: ServicePrincipal| -> Vec<_> {
+        let at = wrong.object_id;
+        let put = |n| if object_id(n) == at { wrong.clone() } else { principal(n, 1) };
+        all.clone().map(|n| Mutation::PutPrincipal(put(n))).collect()
+    };
+    let lawful = principals(principal(100, 1));
+    let secrets = all.clone().map(|n| match n {
+        100 => Mutation::AddSecret(secret(n, 99, SecretSlot::First)),
+        _ => Mutation::AddSecret(secret(n, n, SecretSlot::First)),
+    });
+    let assignments = all.clone().map(|n| Mutation::PutAssignment(assignment(n, n, 1, &root)));
+    let lists = [
+        // A row that breaks a reference, one that is unique twice, and one over which a put would pass.
+        (principals(principal(100, 9)), format!("principal {}", client_id(100))),
+        (
+            principals(ServicePrincipal { client_id: client_id(2), ..principal(100, 1) }),
+            format!("principal {}", client_id(2)),
+        ),
+        ([lawful.clone(), secrets.collect()].concat(), format!("secret of principal {}", object_id(99))),
+        (
+            [lawful, assignments.collect()].concat(),
+            format!("role assignment {}", assignment(100, 2, 1, &root).id),
+        ),
+    ];
+    for (list, subject) in lists {
+        match commit(&store, &list, &[record(1)]).await {
+            Err(StorageError::Conflict(text)) => assert!(text.starts_with(&subject), "`{text}`: `{subject}`"),
+            other => panic!("{subject}: {other:?}"),
+        }
+        let after = store.snapshot().await.unwrap();
+        assert_eq!(after.principals, before.0.principals);
+        assert_eq!(after.with_secret, before.0.with_secret);
+        assert_eq!(after.assignments, before.0.assignments);
+        assert_eq!(store.last_change().await.unwrap(), before.1);
+        assert!(newest_first(&store).await.is_empty());
+    }
 }
 
 pub async fn a_third_secret_is_refused(store: Arc<dyn Store>) {

@@ -3,11 +3,11 @@
 use std::sync::Arc;
 
 use chrono::{DateTime, Duration};
-use workspace_sts::domain::principal::SecretSlot;
+use workspace_sts::domain::principal::{SecretSlot, ServicePrincipal};
 use workspace_sts::domain::signing_key::{KeyLife, SigningAlgorithm};
 use workspace_sts::domain::webservice::{AuthMode, ComputeType};
 use workspace_sts::domain::workspace::Tenant;
-use workspace_sts::storage::{Mutation, Store, StoredSigningKey};
+use workspace_sts::storage::{Change, Mutation, Store, StoredSigningKey};
 
 use crate::samples::*;
 
@@ -273,4 +273,44 @@ pub async fn texts_survive_as_they_are(store: Arc<dyn Store>) {
         put(&store, &[Mutation::PutTenant(named.clone())]).await;
         assert_eq!(store.tenants().await.unwrap(), [named]);
     }
+}
+
+/// As many as several statements take.
+pub async fn many_of_a_kind_are_read_back(store: Arc<dyn Store>) {
+    with_world(&store).await;
+    let (home, root) = (workspace_id("rg-a", "ws-1"), scope("/"));
+    let all = || 10..160;
+    let webservices: Vec<_> = all().map(|n| webservice(&home, &format!("many-{n:03}"))).collect();
+    let principals: Vec<_> = all().map(|n| principal(n, 1)).collect();
+    let assignments: Vec<_> = all().map(|n| assignment(n, n, 1, &root)).collect();
+    let mut list: Vec<_> = webservices.iter().cloned().map(Mutation::PutWebservice).collect();
+    list.extend(principals.iter().cloned().map(Mutation::PutPrincipal));
+    list.extend(assignments.iter().cloned().map(Mutation::PutAssignment));
+    list.extend(all().map(|n| Mutation::AddSecret(secret(n, n, SecretSlot::First))));
+    let changes = store.commit(&list, &[]).await.unwrap();
+    assert_eq!(changes.len(), list.len());
+    let of_one = |change: &Change| changes.iter().filter(|found| *found == change).count();
+    for (n, webservice) in all().zip(&webservices) {
+        assert_eq!(of_one(&Change::Principal(client_id(n))), 3);
+        assert_eq!(of_one(&Change::Webservice(webservice.id.key())), 1);
+        let facts = store.principal_facts(client_id(n)).await.unwrap().unwrap();
+        assert_eq!(facts.principal, principal(n, 1));
+        assert_eq!(facts.secrets, [secret(n, n, SecretSlot::First)]);
+        assert_eq!(facts.assignments, [assignment(n, n, 1, &root)]);
+        let facts = store.webservice_facts(&webservice.id.key()).await.unwrap().unwrap();
+        assert_eq!(facts.webservice, *webservice);
+    }
+    // Put again, each keeps what can't change.
+    store.commit(&list[..450], &[]).await.unwrap();
+    assert_eq!(store.snapshot().await.unwrap().principals.len(), 152);
+}
+
+pub async fn of_two_puts_of_one_thing_the_later_stays(store: Arc<dyn Store>) {
+    with_world(&store).await;
+    let named = |name: &str| {
+        Mutation::PutPrincipal(ServicePrincipal { display_name: name.to_owned(), ..principal(1, 1) })
+    };
+    put(&store, &[named("earlier"), named("later")]).await;
+    let facts = store.principal_facts(client_id(1)).await.unwrap().unwrap();
+    assert_eq!(facts.principal.display_name, "later");
 }
