@@ -2,7 +2,6 @@
 
 use std::io::{BufWriter, Write as _};
 use std::process::ExitCode;
-use std::time::Instant;
 
 use chrono::{DateTime, Datelike as _, Duration, SecondsFormat, Utc};
 use clap::{Subcommand, ValueEnum};
@@ -10,7 +9,7 @@ use tabled::builder::Builder;
 use tabled::settings::Style;
 
 use super::shell::printable;
-use super::{ConfigArg, Failure, Outcome, with_core};
+use super::{ConfigArg, Failure, Outcome, progress, with_core};
 use crate::audit::chain::ChainKey;
 use crate::audit::reading::{self, Next};
 use crate::audit::verify::{Fault, Read, Verifier};
@@ -97,20 +96,6 @@ pub fn run(command: Command) -> Outcome {
     }
 }
 
-/// How often a long run says how far it is.
-const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
-
-/// Says on standard error how far a long run is, now and then.
-fn progress() -> impl FnMut(u64, &dyn std::fmt::Display) {
-    let mut said = Instant::now();
-    move |count, so_far| {
-        if said.elapsed() > SAY_EVERY {
-            said = Instant::now();
-            eprintln!("{count} records {so_far}");
-        }
-    }
-}
-
 fn verify(args: &ConfigArg) -> Outcome {
     let config = Config::load(&args.config)?;
     super::demand_database(&config)?;
@@ -126,9 +111,10 @@ fn verify(args: &ConfigArg) -> Outcome {
             0 => String::new(),
             some => format!(" ({some} of them shortened by `wsts audit remove`)"),
         };
-        println!(
+        say!(
             "good: {} records in {} chains{shortened}, none altered, none missing",
-            read.records, read.chains
+            read.records,
+            read.chains
         );
         Ok(ExitCode::SUCCESS)
     })
@@ -140,7 +126,7 @@ async fn verify_all(core: &Core, key: ChainKey) -> Result<Result<Read, Fault>, F
     let order = Order::OldestFirst;
     reading::each(core.store.as_ref(), order, AuditCursor::start(order), |found| {
         count += 1;
-        progress(count, &format_args!("so far, up to {}", found.link.at));
+        progress(count, &format_args!("records so far, up to {}", found.link.at));
         fault = verifier.read(found).err();
         Ok::<_, Failure>(if fault.is_none() { Next::More } else { Next::Enough })
     })
@@ -174,11 +160,9 @@ fn remove(args: &RemoveArgs) -> Outcome {
     with_core(&config, async |core| {
         let before = instant(&args.before, core.clock.now())?;
         let mut progress = progress();
-        let removed = core.remove_audit_before(before, |count| progress(count, &"removed so far")).await?;
-        println!(
-            "removed {removed} records from before {}",
-            before.to_rfc3339_opts(SecondsFormat::Secs, true)
-        );
+        let removed =
+            core.remove_audit_before(before, |count| progress(count, &"records removed so far")).await?;
+        say!("removed {removed} records from before {}", before.to_rfc3339_opts(SecondsFormat::Secs, true));
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -202,7 +186,7 @@ fn list(args: &ListArgs) -> Outcome {
             Format::Table => print_table(&entries),
             Format::Json => {
                 for entry in &entries {
-                    println!("{}", serde_json::to_string(entry)?);
+                    say!("{}", serde_json::to_string(entry)?);
                 }
             }
         }
@@ -244,7 +228,7 @@ fn instant(text: &str, now: DateTime<Utc>) -> Result<DateTime<Utc>, String> {
 
 fn print_table(entries: &[AuditEntry]) {
     if entries.is_empty() {
-        println!("no records");
+        say!("no records");
         return;
     }
     let mut table = Builder::default();
@@ -277,7 +261,7 @@ fn print_table(entries: &[AuditEntry]) {
         // Names from before they had a rule, and what callers sent as a client id.
         table.push_record(cells.map(|cell| printable(&cell)));
     }
-    println!("{}", table.build().with(Style::sharp()));
+    say!("{}", table.build().with(Style::sharp()));
 }
 
 /// Workspace and webservice of an ARM id: the part by which people know it.

@@ -94,7 +94,7 @@ pub fn run(command: Command) -> Outcome {
             let kid = args.kid;
             on_database(&args.config, async |core| {
                 let intervention = core.revoke_signing_key(&kid).await?;
-                println!(
+                say!(
                     "revoked {kid}: its tokens are refused wherever the JWKS is read anew, at the latest in {} s",
                     core.settings.keys.least_lead().num_seconds()
                 );
@@ -116,7 +116,7 @@ fn list(args: &ConfigArg) -> Outcome {
     on_database(args, async |core| {
         let stored = core.store.signing_keys().await?;
         let keys: Vec<_> = stored.into_iter().map(|row| row.key).collect();
-        print!("{}", timeline::draw(&keys, core.clock.now()));
+        say!("{}", timeline::draw(&keys, core.clock.now()).trim_end());
         Ok(())
     })
 }
@@ -126,10 +126,10 @@ fn export(args: &ExportArgs) -> Outcome {
     on_database(&args.config, async |core| {
         let keys = core.exported_keys(region.as_ref()).await?;
         match args.format {
-            Format::Jwks => println!("{}", serde_json::to_string_pretty(&keys)?),
+            Format::Jwks => say!("{}", serde_json::to_string_pretty(&keys)?),
             Format::Pem => {
                 for key in &keys.keys {
-                    print!("{}", pem::encode(key)?);
+                    say!("{}", pem::encode(key)?.trim_end());
                 }
             }
         }
@@ -147,10 +147,7 @@ fn import(args: &ImportArgs) -> Outcome {
     })?;
     with_core(&config, async |core| {
         let key = core.import_signing_key(algorithm, der.secret_pkcs8_der()).await?;
-        println!(
-            "imported {} as generation {}; it signs from {}",
-            key.kid, key.generation, key.life.sign_from
-        );
+        say!("imported {} as generation {}; it signs from {}", key.kid, key.generation, key.life.sign_from);
         Ok(ExitCode::SUCCESS)
     })
 }
@@ -158,12 +155,12 @@ fn import(args: &ImportArgs) -> Outcome {
 fn preview(args: &ConfigArg) -> Outcome {
     on_database(args, async |core| {
         let preview = core.preview_signing_key(&core.local_context()).await?;
-        eprintln!(
+        complain!(
             "signed by {}, which signs from {}; good for 5 minutes",
             preview.kid,
             second(preview.sign_from)
         );
-        println!("{}", preview.token);
+        say!("{}", preview.token);
         Ok(())
     })
 }
@@ -171,18 +168,18 @@ fn preview(args: &ConfigArg) -> Outcome {
 /// Says who signs now.
 fn told(core: &Core, intervention: &Intervention) -> Result<(), Failure> {
     match &intervention.aftermath {
-        Aftermath::Unchanged => println!("it did not sign, so the active key goes on"),
+        Aftermath::Unchanged => say!("it did not sign, so the active key goes on"),
         Aftermath::Successor { kid, known_at } if *known_at <= core.clock.now() => {
-            println!("{kid} signs now; every gateway that honours max-age has it");
+            say!("{kid} signs now; every gateway that honours max-age has it");
         }
-        Aftermath::Successor { kid, known_at } => println!(
+        Aftermath::Successor { kid, known_at } => say!(
             "{kid} signs now; it was published so lately that gateways may refuse its tokens until {}",
             second(*known_at)
         ),
         Aftermath::Nobody { until: Some(until) } => {
-            println!("there was no standby: no token is issued until {}", second(*until));
+            say!("there was no standby: no token is issued until {}", second(*until));
         }
-        Aftermath::Nobody { until: None } => println!(
+        Aftermath::Nobody { until: None } => say!(
             "there was no standby: no token is issued until a next key signs; import one with `wsts keys import`, or see \
              that the key's region runs"
         ),

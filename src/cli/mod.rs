@@ -1,15 +1,21 @@
 //! The command line: one file a command, errors that say what to do next.
 
-/// Prints a line; the command goes on when nobody reads it any more.
+#![deny(clippy::print_stdout, clippy::print_stderr)]
+
+/// Prints a line on standard output; the command goes on when it can't be written, and fails in the end.
 macro_rules! say {
-    ($($part:tt)*) => {{
-        let _ = std::io::Write::write_fmt(&mut std::io::stdout(), format_args!("{}\n", format_args!($($part)*)));
-    }};
+    ($($part:tt)*) => { crate::cli::output::write(format_args!("{}\n", format_args!($($part)*))) };
+}
+
+/// Prints a line on standard error.
+macro_rules! complain {
+    ($($part:tt)*) => { crate::cli::output::complain(format_args!("{}\n", format_args!($($part)*))) };
 }
 
 mod apply;
 mod audit;
 mod keys;
+mod output;
 mod quickstart;
 mod serve;
 mod shell;
@@ -19,6 +25,7 @@ mod verify;
 use std::fmt::Display;
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::{Parser, Subcommand};
 
@@ -109,8 +116,9 @@ pub fn main() -> ExitCode {
         Command::Verify(args) => verify::run(&args),
         Command::Healthcheck(args) => verify::healthcheck(&args),
     };
+    let outcome = outcome.and_then(|code| output::all_written().map(|()| code));
     outcome.unwrap_or_else(|Failure(what)| {
-        eprintln!("wsts: {what}");
+        complain!("wsts: {what}");
         ExitCode::FAILURE
     })
 }
@@ -121,7 +129,7 @@ fn check(args: &ConfigArg) -> Outcome {
     config.secrets.pepper()?;
     telemetry::filter(&config.log)?;
     check_certificate(&config)?;
-    println!("{}: good", args.config.display());
+    say!("{}: good", args.config.display());
     Ok(ExitCode::SUCCESS)
 }
 
@@ -146,6 +154,20 @@ fn with_core<T>(
         core.store.close().await;
         outcome
     })
+}
+
+/// How often a long run says how far it is.
+const SAY_EVERY: std::time::Duration = std::time::Duration::from_secs(1);
+
+/// Says on standard error how far a long run is, now and then: a count, and of what.
+fn progress() -> impl FnMut(u64, &dyn Display) {
+    let mut said = Instant::now();
+    move |count, of_what| {
+        if said.elapsed() > SAY_EVERY {
+            said = Instant::now();
+            complain!("{count} {of_what}");
+        }
+    }
 }
 
 /// The main thread's runtime; actix brings its own threads for requests.

@@ -107,7 +107,7 @@ pub fn run(args: &Args) -> Outcome {
             // must hear of it.
             Err(FetchError::Outage(what)) => match kept.filter(|kept| now < kept.expires_at - 60) {
                 Some(kept) => {
-                    eprintln!("wsts: {what}; using the kept token");
+                    complain!("wsts: {what}; using the kept token");
                     kept
                 }
                 None => return Err(Failure(what)),
@@ -116,9 +116,9 @@ pub fn run(args: &Args) -> Outcome {
         },
     };
     match args.format {
-        Format::Token => println!("{}", token.access_token),
-        Format::Json => println!("{}", serde_json::to_string(&token)?),
-        Format::Header => println!("Authorization: Bearer {}", token.access_token),
+        Format::Token => say!("{}", token.access_token),
+        Format::Json => say!("{}", serde_json::to_string(&token)?),
+        Format::Header => say!("Authorization: Bearer {}", token.access_token),
     }
     Ok(ExitCode::SUCCESS)
 }

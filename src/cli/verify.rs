@@ -56,7 +56,7 @@ pub fn run(args: &Args) -> Outcome {
     match keys.verify(token.trim(), &expected) {
         Ok(claims) => {
             let at = |seconds| DateTime::from_timestamp(seconds, 0).unwrap_or_default();
-            println!(
+            say!(
                 "valid: {} for {}, until {}, refresh by {}",
                 claims.client_id,
                 claims.aud,
@@ -66,7 +66,7 @@ pub fn run(args: &Args) -> Outcome {
             Ok(ExitCode::SUCCESS)
         }
         Err(error) => {
-            eprintln!("refused: {error}");
+            complain!("refused: {error}");
             Ok(ExitCode::FAILURE)
         }
     }
@@ -93,7 +93,7 @@ pub fn healthcheck(args: &HealthArgs) -> Outcome {
     let (status, text) =
         https_client::text(https_client::agent(None, DEADLINE)?.get(&args.url).call(), &args.url)?;
     if status == 200 {
-        print!("{text}");
+        super::output::write(format_args!("{text}"));
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure(format!("{} answered {status}: {}", args.url, printable(text.trim()))))

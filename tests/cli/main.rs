@@ -10,6 +10,7 @@ mod audit;
 mod config;
 mod helpers;
 mod keys;
+mod output;
 mod quickstart;
 mod serve;
 mod token;
