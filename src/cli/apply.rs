@@ -9,10 +9,12 @@ use std::process::ExitCode;
 use std::time::Instant;
 
 use super::shell::printable;
-use super::{ConfigArg, Failure, Outcome, with_core};
+use super::{ConfigArg, Failure, Outcome, progress, with_core};
 use crate::config::{Config, Place};
 use crate::services::Core;
-use crate::services::registry_file::{Difference, RegistryFile, ShownSecret, compare};
+use crate::services::registry_file::{
+    CHANGES_AT_ONCE, Difference, RegistryFile, ShownSecret, Written, compare,
+};
 
 #[derive(clap::Args)]
 pub struct Args {
@@ -31,9 +33,6 @@ pub struct Args {
     #[arg(long)]
     secrets_to: Option<PathBuf>,
 }
-
-/// More lines than this are counted and not printed.
-const LINES_SHOWN: usize = 200;
 
 pub fn run(args: &Args) -> Outcome {
     let config = Config::load(&args.config.config)?;
@@ -58,20 +57,27 @@ pub fn run(args: &Args) -> Outcome {
             say!("dry run: nothing was changed");
             return Ok(ExitCode::SUCCESS);
         }
-        let changes = difference.mutations.len() + difference.secrets.len();
-        if changes > LINES_SHOWN {
-            say!("writing {changes} changes in one transaction …");
+        let changes = difference.changes();
+        if changes > CHANGES_AT_ONCE {
+            say!("writing {changes} changes, {CHANGES_AT_ONCE} in a transaction …");
         }
+        // A large file takes memory that the writing can use.
+        drop(file);
         // Opened first: a secret that can't be kept must not be made.
         let mut out = args.secrets_to.as_deref().map(secrets_file).transpose()?;
-        let secrets = core.apply(difference, &core.local_context()).await?;
-        // Before anything else is said: these are kept nowhere.
-        match out.as_mut() {
-            _ if secrets.is_empty() => Ok(()),
-            Some(out) => keep(&secrets, out),
-            None => show(&secrets, &mut std::io::stdout()),
-        }
-        .map_err(|error| lost(&secrets, &error))?;
+        let mut progress = progress();
+        let handed = |Written { written, all, secrets }: Written| {
+            // Before anything else is said, and before more is written: these are kept nowhere.
+            match out.as_mut() {
+                _ if secrets.is_empty() => Ok(()),
+                Some(out) => keep(&secrets, out),
+                None => show(&secrets, &mut std::io::stdout()),
+            }
+            .map_err(|error| lost(&secrets, written, all, &error))?;
+            progress(written as u64, &format_args!("of {all} changes written"));
+            Ok::<(), Failure>(())
+        };
+        core.apply(difference, &core.local_context(), handed).await?;
         say!("{changes} changes applied in {:.1} s", started.elapsed().as_secs_f64());
         Ok(ExitCode::SUCCESS)
     })
@@ -95,11 +101,11 @@ pub async fn difference(core: &Core, file: &RegistryFile, prune: bool) -> Result
 }
 
 fn print(difference: &Difference) {
-    for line in difference.lines.iter().take(LINES_SHOWN) {
+    for line in &difference.lines {
         say!("{} {}", line.sign, printable(&line.text));
     }
-    if difference.lines.len() > LINES_SHOWN {
-        say!("… and {} more", difference.lines.len() - LINES_SHOWN);
+    if difference.further_lines > 0 {
+        say!("… and {} more", difference.further_lines);
     }
 }
 
@@ -142,11 +148,12 @@ fn keep(secrets: &[ShownSecret], out: &mut std::fs::File) -> std::io::Result<()>
 }
 
 /// The registry holds the secrets' digests, and nobody has the secrets.
-fn lost(secrets: &[ShownSecret], error: &std::io::Error) -> Failure {
+fn lost(secrets: &[ShownSecret], written: usize, all: usize, error: &std::io::Error) -> Failure {
     let whose: Vec<String> = secrets.iter().map(|secret| secret.client_id.to_string()).collect();
     Failure(format!(
-        "the file is applied, but its new secrets could not be handed over ({error}) and are lost, those of {}: remove \
-         each with removePassword and apply the file again with --secrets-to FILE, or make others with addPassword",
+        "{written} of {all} changes are applied, but the last new secrets could not be handed over ({error}) and are \
+         lost, those of {}: remove each with removePassword and apply the file again with --secrets-to FILE, or make \
+         others with addPassword",
         whose.join(", ")
     ))
 }

@@ -182,12 +182,15 @@ async fn register(core: &Core, registry: &RegistryFile, folder: &Path) -> Result
     for line in &difference.lines {
         say!("{} {}", line.sign, printable(&line.text));
     }
-    for secret in core.apply(difference, &core.local_context()).await? {
-        let mut file = private_file(&folder.join(format!("{}.secret", secret.client_id)))?;
-        file.write_all(secret.plain.expose().as_bytes())?;
-        file.sync_all()?;
-    }
-    Ok(())
+    core.apply(difference, &core.local_context(), |written| {
+        for secret in written.secrets {
+            let mut file = private_file(&folder.join(format!("{}.secret", secret.client_id)))?;
+            file.write_all(secret.plain.expose().as_bytes())?;
+            file.sync_all()?;
+        }
+        Ok(())
+    })
+    .await
 }
 
 /// What the demo shows.

@@ -21,7 +21,7 @@ use workspace_sts::config::{Config, ConfigError};
 use workspace_sts::domain::audit::{AuditEntry, AuditFilter};
 use workspace_sts::entropy::{Entropy, SeededEntropy};
 use workspace_sts::services::Core;
-use workspace_sts::services::registry_file::{RegistryFile, compare};
+use workspace_sts::services::registry_file::{RegistryFile, Unfinished, Written, compare};
 use workspace_sts::startup::{Parts, StartError, Stopper, compose, start};
 
 /// `iss`, and the start of every audience: configured, so it does not name the port that a test happens to get.
@@ -339,7 +339,13 @@ impl TestApp {
         let made = self.block_on(async move {
             let stored = core.store.snapshot().await.unwrap();
             let difference = compare(&file, &stored, false, core.clock.now(), core.entropy.as_ref()).unwrap();
-            core.apply(difference, &core.local_context()).await.unwrap()
+            let mut made = Vec::new();
+            let keep = |written: Written| {
+                made.extend(written.secrets);
+                Ok::<_, Unfinished>(())
+            };
+            core.apply(difference, &core.local_context(), keep).await.unwrap();
+            made
         });
         for secret in made {
             self.secrets.insert(secret.client_id.to_string(), secret.plain.expose().to_owned());
@@ -354,7 +360,7 @@ impl TestApp {
             let core = compose(&config, parts).await.unwrap();
             let stored = core.store.snapshot().await.unwrap();
             let difference = compare(&file, &stored, false, core.clock.now(), core.entropy.as_ref()).unwrap();
-            core.apply(difference, &core.local_context()).await.unwrap();
+            core.apply(difference, &core.local_context(), |_| Ok::<_, Unfinished>(())).await.unwrap();
         });
     }
 

@@ -1,4 +1,4 @@
-//! `wsts apply`: the registry becomes what a file says, whole or not at all.
+//! `wsts apply`: the registry becomes what a file says, whole or not at all; of a very large file, in batches.
 
 use std::os::unix::fs::PermissionsExt as _;
 use std::process::Stdio;
@@ -155,7 +155,7 @@ fn secrets_that_nobody_reads_are_said_to_be_lost() {
     drop(child.stdout.take());
     let ended: Ended = child.wait_with_output().unwrap().into();
     let ended = ended.expect(1);
-    for words in ["the file is applied", "aaaaaaaa-0000-0000-0000-000000000001", "--secrets-to FILE"] {
+    for words in ["2 of 2 changes are applied", "aaaaaaaa-0000-0000-0000-000000000001", "--secrets-to FILE"] {
         assert!(ended.err.contains(words), "{words}: {}", ended.err);
     }
     // Nothing to be lost, nothing to be said.
@@ -166,4 +166,66 @@ fn secrets_that_nobody_reads_are_said_to_be_lost() {
     drop(child.stdout.take());
     let ended: Ended = child.wait_with_output().unwrap().into();
     assert_eq!(ended.expect(0).err, "");
+}
+
+#[test]
+fn a_large_file_goes_on_where_it_stopped_and_loses_no_secret() {
+    const PRINCIPALS: usize = 2100;
+    let place = Place::with_demo();
+    let before = changes(&place);
+    let mut text = FILE.to_owned();
+    text.extend((0..PRINCIPALS as u32).map(principal));
+    // The database refuses a principal in the second batch of 2048 changes.
+    let twin = text.replace("\"further 2060\"", "\"further 5\"");
+    sql(&place, "CREATE UNIQUE INDEX refuse ON principals (display_name)");
+    let to_file = ["--secrets-to", "secrets"];
+    let ended = apply(&place, &twin, &to_file).expect(1);
+    assert!(ended.err.contains("2048 of 4200 changes are applied, and none of the others"), "{}", ended.err);
+    assert!(ended.err.contains("principal aaaaaaaa-0000-0000-0000-000000002060: "), "{}", ended.err);
+    assert_eq!(changes(&place) - before, 2048);
+    assert_eq!(count(&place, "principals WHERE display_name LIKE 'further%'"), 2048);
+    assert_eq!(place.read("secrets"), "");
+    // Now it stops among the secrets, of which those of a batch that is in are kept.
+    sql(&place, "DROP INDEX refuse");
+    sql(
+        &place,
+        "CREATE TRIGGER refuse BEFORE INSERT ON client_secrets WHEN (SELECT count(*) FROM client_secrets) > 2010 \
+         BEGIN SELECT RAISE(ABORT, 'no more'); END",
+    );
+    let held = count(&place, "client_secrets");
+    let ended = apply(&place, &text, &to_file).expect(1);
+    assert!(ended.err.contains("2048 of 2152 changes are applied, and none of the others"), "{}", ended.err);
+    assert_eq!(place.read("secrets").lines().count(), 2048 - 52);
+    assert_eq!(count(&place, "client_secrets") - held, 2048 - 52);
+    sql(&place, "DROP TRIGGER refuse");
+    let ended = apply(&place, &text, &to_file).expect(0);
+    assert!(ended.out.contains("104 changes applied"), "{}", ended.out);
+    let secrets = place.read("secrets");
+    let named =
+        |line: &str| serde_json::from_str::<serde_json::Value>(line).unwrap()["client_id"].to_string();
+    let whose: std::collections::BTreeSet<String> = secrets.lines().map(named).collect();
+    assert_eq!((whose.len(), secrets.lines().count()), (PRINCIPALS, PRINCIPALS));
+    // One record for each change, and none for what was refused.
+    assert_eq!(changes(&place) - before, 2 * PRINCIPALS);
+    place.over_demo(&["audit", "verify"]).expect(0);
+    let ended = apply(&place, &text, &to_file).expect(0);
+    assert!(ended.out.starts_with("nothing to do"), "{}", ended.out);
+}
+
+/// Says something to the demo's database.
+fn sql(place: &Place, statement: &str) -> i64 {
+    use sqlx::{AssertSqlSafe, Connection as _, Row as _, sqlite::SqliteConnection};
+    let url = format!("sqlite://{}", place.path("wsts-data/wsts.db").display());
+    let run = async {
+        let mut connection = SqliteConnection::connect(&url).await.unwrap();
+        let row =
+            sqlx::query(AssertSqlSafe(statement.to_owned())).fetch_optional(&mut connection).await.unwrap();
+        connection.close().await.unwrap();
+        row.map_or(0, |row| row.get(0))
+    };
+    tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(run)
+}
+
+fn count(place: &Place, from: &str) -> i64 {
+    sql(place, &format!("SELECT count(*) FROM {from}"))
 }

@@ -6,7 +6,7 @@ use std::collections::{HashMap, HashSet};
 use chrono::{DateTime, Utc};
 
 use super::prune::kept;
-use super::{Difference, Line, RegistryFile};
+use super::{Difference, LINES_KEPT, Line, RegistryFile};
 use crate::domain::ids::TenantId;
 use crate::domain::text;
 use crate::entropy::Entropy;
@@ -78,7 +78,7 @@ impl Comparison<'_> {
         if before == Some(&after) {
             return;
         }
-        self.line(if before.is_some() { '~' } else { '+' }, text());
+        self.line_of(if before.is_some() { '~' } else { '+' }, text);
         self.out.mutations.push(mutation(after));
     }
 
@@ -88,7 +88,15 @@ impl Comparison<'_> {
     }
 
     pub fn line(&mut self, sign: char, text: String) {
-        self.out.lines.push(Line { sign, text });
+        self.line_of(sign, || text);
+    }
+
+    fn line_of(&mut self, sign: char, text: impl FnOnce() -> String) {
+        if self.out.lines.len() < LINES_KEPT {
+            self.out.lines.push(Line { sign, text: text() });
+        } else {
+            self.out.further_lines += 1;
+        }
     }
 
     /// Refuses names that are no lawful texts, wherever they would be stored.

@@ -2,6 +2,8 @@
 
 use std::collections::{HashMap, HashSet};
 
+use uuid::Uuid;
+
 use super::compare::Comparison;
 use super::{PrincipalEntry, RegistryFile};
 use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId};
@@ -83,19 +85,27 @@ impl Comparison<'_> {
         self.refuse_doubles("principal", file.principals.iter().map(|entry| entry.client_id.to_string()));
         let ids = file.principals.iter().filter_map(|entry| entry.object_id);
         self.refuse_doubles("object id", ids.map(|id| id.to_string()));
+        let holders: HashMap<ObjectId, &ServicePrincipal> =
+            self.stored.principals.iter().map(|found| (found.object_id, found)).collect();
+        let is_new =
+            |entry: &&PrincipalEntry| entry.object_id.is_none() && !stored.contains_key(&entry.client_id);
+        let new = file.principals.iter().filter(is_new).count();
+        let mut new_ids = entropy::ascending_uuids(self.entropy, new).into_iter().map(ObjectId::from_uuid);
         for entry in &file.principals {
             let before = stored.get(&entry.client_id).copied();
-            let holder = self.stored.principals.iter().find(|found| Some(found.object_id) == entry.object_id);
-            let taken = holder
+            let taken = entry
+                .object_id
+                .and_then(|id| holders.get(&id))
                 .filter(|found| found.client_id != entry.client_id)
                 .map(|found| format!("its object_id is that of the stored principal {}", found.client_id));
             if let Some(mistake) = check_principal(entry, before, &tenants).or(taken) {
                 self.mistakes.push(format!("principal {} `{}`: {mistake}", entry.client_id, entry.name));
                 continue;
             }
-            let object_id = before.map(|found| found.object_id).or(entry.object_id);
             let object_id =
-                object_id.unwrap_or_else(|| ObjectId::from_uuid(entropy::random_uuid(self.entropy)));
+                before.map(|found| found.object_id).or(entry.object_id).or_else(|| new_ids.next());
+            // There is one for each that is new.
+            let Some(object_id) = object_id else { continue };
             let principal = ServicePrincipal {
                 object_id,
                 client_id: entry.client_id,
@@ -142,6 +152,7 @@ impl Comparison<'_> {
         let held: HashSet<_> = self.stored.assignments.iter().map(assignment_key).collect();
         let tenant_of = self.tenants_of_subscriptions(file);
         let mut named = HashSet::with_capacity(file.role_assignments.len());
+        let mut new = Vec::new();
         for entry in &file.role_assignments {
             let what = format!(
                 "role assignment `{}` of principal {} at {}",
@@ -167,7 +178,8 @@ impl Comparison<'_> {
                 continue;
             }
             let assignment = RoleAssignment {
-                id: RoleAssignmentId::from_uuid(entropy::random_uuid(self.entropy)),
+                // Until it is known how many there are.
+                id: RoleAssignmentId::from_uuid(Uuid::nil()),
                 object_id: *object_id,
                 role_id: *role_id,
                 scope: entry.scope.clone(),
@@ -175,9 +187,13 @@ impl Comparison<'_> {
             let key = assignment_key(&assignment);
             if named.insert(key.clone()) && !held.contains(&key) {
                 self.line('+', what);
-                self.out.mutations.push(Mutation::PutAssignment(assignment));
+                new.push(assignment);
             }
         }
+        let ids = entropy::ascending_uuids(self.entropy, new.len());
+        self.out.mutations.extend(new.into_iter().zip(ids).map(|(assignment, id)| {
+            Mutation::PutAssignment(RoleAssignment { id: RoleAssignmentId::from_uuid(id), ..assignment })
+        }));
     }
 }
 

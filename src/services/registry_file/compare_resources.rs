@@ -13,24 +13,26 @@ use crate::storage::Mutation;
 
 impl Comparison<'_> {
     pub fn tenants(&mut self, file: &RegistryFile) {
-        let stored = self.stored;
+        let stored: HashMap<TenantId, &Tenant> =
+            self.stored.tenants.iter().map(|found| (found.id, found)).collect();
         self.refuse_doubles("tenant", file.tenants.iter().map(|entry| entry.id.to_string()));
         for entry in &file.tenants {
             let tenant = Tenant { id: entry.id, display_name: entry.name.clone() };
-            let before = stored.tenants.iter().find(|tenant| tenant.id == entry.id);
+            let before = stored.get(&entry.id).copied();
             self.put(before, tenant, Mutation::PutTenant, || format!("tenant {} `{}`", entry.id, entry.name));
         }
     }
 
     pub fn subscriptions(&mut self, file: &RegistryFile) {
         let tenants = self.all_tenants(file);
+        let stored: HashMap<String, &Subscription> =
+            self.stored.subscriptions.iter().map(|found| (found.id.to_ascii_lowercase(), found)).collect();
         self.refuse_doubles(
             "subscription",
             file.subscriptions.iter().map(|entry| entry.id.to_ascii_lowercase()),
         );
         for entry in &file.subscriptions {
-            let before =
-                self.stored.subscriptions.iter().find(|found| found.id.eq_ignore_ascii_case(&entry.id));
+            let before = stored.get(&entry.id.to_ascii_lowercase()).copied();
             self.check_subscription(entry, before, &tenants);
             let subscription = Subscription {
                 id: before.map_or_else(|| entry.id.clone(), |found| found.id.clone()),

@@ -1,11 +1,11 @@
 //! The registry as a file: its format, parsed strictly, and its application.
 //!
-//! Comparing it with what is stored is pure and stands in `compare`; [`Core::apply`] commits the outcome in one
-//! transaction, so a file is applied whole or not at all.
+//! Comparing it with what is stored is pure and stands in `compare`; `apply` commits the outcome.
 //!
 //! To add a kind of entry: its struct here, a method in `compare_*.rs`, its removal in `prune.rs`, and a case in
 //! `tests.rs`.
 
+mod apply;
 mod compare;
 mod compare_access;
 mod compare_credentials;
@@ -16,21 +16,19 @@ mod tests;
 
 use std::collections::BTreeMap;
 
-use chrono::{DateTime, Duration, Utc};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
-use super::{Core, Refusal, RequestContext};
-use crate::domain::audit::Actor;
 use crate::domain::client_secret::PlainSecret;
 use crate::domain::ids::{ClientId, ObjectId, RoleDefinitionId, TenantId};
 use crate::domain::lifetime::TokenLifetime;
-use crate::domain::principal::SecretSlot;
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WorkspaceId};
 use crate::domain::role::ActionPattern;
 use crate::domain::webservice::{AuthMode, ComputeType, ScoringUri};
 use crate::storage::Mutation;
 
+pub use apply::{CHANGES_AT_ONCE, Unfinished, Written};
 pub use compare::compare;
 
 /// A registry file. Unknown keys are errors.
@@ -153,13 +151,28 @@ pub struct Line {
     pub text: String,
 }
 
+/// More lines than this are counted and not kept.
+pub const LINES_KEPT: usize = 200;
+
+/// A principal that gets a secret, with its life in days.
+pub type NewSecret = (ClientId, ObjectId, u32);
+
 /// What applying a file would do.
 #[derive(Debug, Default)]
 pub struct Difference {
+    /// The first ones.
     pub lines: Vec<Line>,
+    /// How many more there would be.
+    pub further_lines: usize,
     pub mutations: Vec<Mutation>,
-    /// Principals that get a secret, with its life in days.
-    pub secrets: Vec<(ClientId, ObjectId, u32)>,
+    pub secrets: Vec<NewSecret>,
+}
+
+impl Difference {
+    /// How many changes it makes.
+    pub fn changes(&self) -> usize {
+        self.mutations.len() + self.secrets.len()
+    }
 }
 
 /// A secret made by an application of a file: shown once.
@@ -167,28 +180,4 @@ pub struct ShownSecret {
     pub client_id: ClientId,
     pub plain: PlainSecret,
     pub expires_at: DateTime<Utc>,
-}
-
-impl Core {
-    /// Commits a difference, and returns the secrets that were made for it.
-    pub async fn apply(
-        &self,
-        difference: Difference,
-        context: &RequestContext,
-    ) -> Result<Vec<ShownSecret>, Refusal> {
-        let Difference { mut mutations, secrets, .. } = difference;
-        let mut shown = Vec::with_capacity(secrets.len());
-        for (client_id, object_id, days) in secrets {
-            let expires_at = self.clock.now() + Duration::days(i64::from(days));
-            let name = Some("registry file".to_owned());
-            let made = self.make_secret(object_id, SecretSlot::First, name, Some(expires_at))?;
-            mutations.push(Mutation::AddSecret(made.secret));
-            shown.push(ShownSecret { client_id, plain: made.plain, expires_at });
-        }
-        if !mutations.is_empty() {
-            let actor = Actor { method: Some("command_line".into()), ..Actor::default() };
-            self.change_as(&actor, &mutations, context).await?;
-        }
-        Ok(shown)
-    }
 }
