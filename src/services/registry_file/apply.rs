@@ -22,14 +22,22 @@ pub const CHANGES_AT_ONCE: usize = 2048;
 /// An application that came to its end early. What is written is whole, and the same file goes on from there.
 #[derive(Debug, thiserror::Error)]
 #[error(
-    "{written} of {all} changes are applied, and none of the others: {why}; put that right and apply the file again, \
-     which goes on from there"
+    "{written} of {all} changes are applied, and {}: {why}; put that right and apply the file again, which goes on \
+     from there", none_of_the_others(.why)
 )]
 pub struct Unfinished {
     pub why: Refusal,
     /// Changes that are written, of how many.
     pub written: usize,
     pub all: usize,
+}
+
+/// A database that is lost while it commits does not say whether it did.
+const fn none_of_the_others(why: &Refusal) -> &'static str {
+    match why {
+        Refusal::Unavailable(_) => "none of the others as far as is known",
+        _ => "none of the others",
+    }
 }
 
 /// What a batch leaves to the caller.
