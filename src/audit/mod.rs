@@ -23,8 +23,9 @@ use crate::domain::audit::{AuditRecord, Chained, Link, RecordText};
 use crate::metrics::Metrics;
 use crate::storage::{Change, Mutation, StorageError, Store};
 
-/// Records that may wait for a commit; beyond them requests are turned away at once.
-const QUEUE: usize = 8192;
+/// Records that may wait for a commit, of whatever is recorded: what bounds the memory. Token requests are turned away
+/// long before (`services::admit`).
+pub const QUEUE: usize = 8192;
 /// Records in one commit.
 const LARGEST_BATCH: usize = 512;
 

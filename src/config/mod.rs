@@ -1,6 +1,8 @@
 //! The configuration: file < `WSTS_SECTION__KEY` < flags. Unknown keys are errors, units stand in the names, secrets
 //! come from a file or the environment and never show in `Debug`.
 
+mod limits;
+mod log;
 mod storage;
 
 use std::net::SocketAddr;
@@ -12,6 +14,8 @@ use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
 use zeroize::Zeroizing;
 
+pub use self::limits::Limits;
+pub use self::log::{Log, LogFormat};
 pub use self::storage::{Place, Storage};
 
 use crate::domain::lifetime::TokenLifetime;
@@ -41,6 +45,8 @@ pub struct Config {
     pub directory: DirectorySection,
     #[serde(default)]
     pub audit: AuditSection,
+    #[serde(default)]
+    pub limits: Limits,
     #[serde(default)]
     pub log: Log,
 }
@@ -140,23 +146,6 @@ pub struct AuditSection {
     pub spool_max_bytes: u64,
 }
 
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Log {
-    pub format: LogFormat,
-    /// As `tracing` reads it, such as `info` or `workspace_sts=debug`.
-    pub level: String,
-}
-
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum LogFormat {
-    /// Text on a terminal, JSON elsewhere.
-    Auto,
-    Json,
-    Text,
-}
-
 const fn default_unready() -> u64 {
     5
 }
@@ -209,12 +198,6 @@ impl Default for AuditSection {
     fn default() -> Self {
         // About a million and a half records.
         Self { spool_file: None, spool_max_bytes: 1 << 30 }
-    }
-}
-
-impl Default for Log {
-    fn default() -> Self {
-        Self { format: LogFormat::Auto, level: "info".to_owned() }
     }
 }
 
@@ -312,6 +295,7 @@ impl Config {
                 return fail(format!("{name} must be at least 1"));
             }
         }
+        self.limits.check()?;
         self.storage.check()?;
         self.spool_file()?;
         if self.audit.spool_max_bytes < MIN_SPOOL_BYTES {

@@ -17,7 +17,7 @@ use futures_util::FutureExt as _;
 
 use super::body;
 use super::canonical_path::canonicalize;
-use super::problem::{Dialect, MAX_HEAD_BYTES, MAX_URI_BYTES, Occasion, Problem};
+use super::problem::{Dialect, MAX_HEAD_BYTES, MAX_URI_BYTES, Occasion, Problem, Shed};
 use crate::services::{Core, Endpoint, RequestContext};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -234,6 +234,8 @@ fn observe(
         };
     }
     match status {
+        // Thousands a second, each alike: the metric tells.
+        500.. if response.response().extensions().contains::<Shed>() => line!(debug, "request turned away"),
         500.. => line!(error, "request failed"),
         400.. => line!(info, "request refused"),
         _ => line!(debug, "request answered"),

@@ -64,7 +64,9 @@ pub const MAX_HEAD_BYTES: usize = 16 * 1024;
 /// Longest URI in bytes.
 pub const MAX_URI_BYTES: usize = 8 * 1024;
 /// What a caller should wait when the service is in trouble of its own, in seconds.
-const RETRY_AFTER_SECONDS: &str = "2";
+const RETRY_AFTER_TROUBLE_SECONDS: &str = "2";
+/// What a caller should wait when too many ask at once, in seconds.
+const RETRY_AFTER_OVERLOAD_SECONDS: &str = "1";
 
 pub(super) struct Row {
     status: StatusCode,
@@ -235,8 +237,18 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
             ("temporarily_unavailable", 90_033),
             "the service can't answer right now; try again after Retry-After",
         ),
+        Refusal::Overloaded => row(
+            S::SERVICE_UNAVAILABLE,
+            "overloaded",
+            "ServerBusy",
+            ("temporarily_unavailable", 90_033),
+            "more requests than the service can answer; try again after Retry-After",
+        ),
     }
 }
+
+/// Marks the answer to a request that was turned away unseen, for whoever counts or logs answers.
+pub struct Shed;
 
 /// What an error answer needs to know of its request.
 pub struct Occasion<'a> {
@@ -253,9 +265,14 @@ impl Problem {
         let row = table(self, dialect);
         let content_type = if dialect == Dialect::Problem { reply::PROBLEM_JSON } else { reply::JSON };
         let mut response = reply::json(row.status, content_type, &body(&row, dialect, occasion));
+        let was_shed = matches!(self, Self::Refused(Refusal::Overloaded));
+        if was_shed {
+            response.extensions_mut().insert(Shed);
+        }
         let headers = response.headers_mut();
         if row.status == StatusCode::SERVICE_UNAVAILABLE {
-            headers.insert(RETRY_AFTER, HeaderValue::from_static(RETRY_AFTER_SECONDS));
+            let seconds = if was_shed { RETRY_AFTER_OVERLOAD_SECONDS } else { RETRY_AFTER_TROUBLE_SECONDS };
+            headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
         }
         if row.status == StatusCode::UNAUTHORIZED {
             let challenge = match (dialect, occasion.basic) {

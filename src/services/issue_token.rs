@@ -1,6 +1,6 @@
 //! The one way to a token: eight phases that no dialect can skip (docs/issuance.md).
 //!
-//! authenticate → load facts → authorize → mint → sign → record → release → measure
+//! admit → authenticate → load facts → authorize → mint → sign → record → release → measure
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -54,12 +54,15 @@ struct Trail {
 }
 
 impl Core {
-    /// Issues a token, or says why not. Either way the record is durable before this returns.
+    /// Issues a token, or says why not. Either way the record is durable before this returns, but for requests beyond what
+    /// can be answered.
     pub async fn issue_token(
         &self,
         request: &TokenRequest<'_>,
         context: &RequestContext,
     ) -> Result<IssuedToken, Refusal> {
+        // 0. Admit. Who is turned away here was not looked at, and leaves no record.
+        let _place = self.admit(context)?;
         let mut trail = Trail::default();
         let decided = self.decide(request, context, &mut trail).await;
         // 6. Record. A refusal leaves the same durable row as a token.

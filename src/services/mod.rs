@@ -1,6 +1,7 @@
 //! The use cases, a verb a file. They take parsed values, so each runs in a test without HTTP.
 
 pub mod access_keys;
+pub mod admit;
 pub mod authenticate;
 pub mod authorize_call;
 pub mod change_registry;
@@ -24,6 +25,7 @@ use std::time::{Duration, Instant};
 use arc_swap::ArcSwap;
 use uuid::Uuid;
 
+use self::admit::Admission;
 use crate::audit::{NotRecorded, Recorder};
 use crate::clock::{WatchedClock, WrongClock};
 use crate::directory::Directory;
@@ -53,6 +55,7 @@ pub struct Settings {
 /// Everything the use cases share.
 pub struct Core {
     pub settings: Settings,
+    pub admission: Admission,
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub verified: VerifiedTokens,
@@ -131,6 +134,9 @@ pub enum Refusal {
     /// The service's own trouble: the same request may succeed later.
     #[error("{0}")]
     Unavailable(String),
+    /// More token requests than the service can answer; this one was not looked at.
+    #[error("more requests than can be answered")]
+    Overloaded,
 }
 
 impl From<StorageError> for Refusal {

@@ -19,6 +19,7 @@ use crate::domain::issuance::Policy;
 use crate::entropy;
 use crate::federation::Federation;
 use crate::metrics::Metrics;
+use crate::services::admit::Admission;
 use crate::services::rotate_signing_keys::RotationError;
 use crate::services::{Core, Settings};
 use crate::signing::provider;
@@ -70,6 +71,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let ring = KeyRing::load(&[], &region, &keks, clock.steady()).map_err(RotationError::from)?;
     let core = Core {
         settings: settings(config),
+        admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),

@@ -24,6 +24,7 @@ mod issuer;
 mod key_interventions;
 mod metadata;
 mod ops;
+mod overload;
 mod principal_credentials;
 mod principals;
 mod raw;

@@ -33,6 +33,18 @@ fn what_can_not_be_is_refused_by_name() {
     refused(&place, "[ops]", "[keys]\nalgorithm = \"HS256\"\n[ops]", "HS256");
     refused(&place, "issuer = \"https://localhost", "issuer = \"https://localhost/path", "server.issuer");
     refused(&place, "[ops]", "[log]\nlevel = \"wsts=loud\"\n[ops]", "log.level `wsts=loud`");
+    refused(
+        &place,
+        "[ops]",
+        "[limits]\nmax_waiting_tokens = 0\n[ops]",
+        "limits.max_waiting_tokens must be 1 to 8192",
+    );
+    refused(
+        &place,
+        "[ops]",
+        "[limits]\nmax_refusals_per_second = 0\n[ops]",
+        "limits.max_refusals_per_second must be at least 1",
+    );
     refused(&place, "[server]", "[server]\ndrain_seconds = 9999999", "server.drain_seconds");
     refused(&place, "certificate_file = \"", "certificate_file = \"no-", "TLS: ");
     refused(&place, "name = \"local\"", "name = \"two words\"", "two words");

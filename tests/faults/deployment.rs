@@ -27,16 +27,26 @@ pub struct Caller {
 }
 
 impl Caller {
-    /// Asks for a token for the one webservice.
+    /// What asks for a token for the one webservice.
+    fn form(&self) -> [(&'static str, String); 4] {
+        [
+            ("grant_type", "client_credentials".to_owned()),
+            ("client_id", self.client_id.clone()),
+            ("client_secret", self.secret.clone()),
+            ("resource", format!("{ISSUER}{}/onlineEndpoints/scorer", workspace())),
+        ]
+    }
+
+    /// The bytes of the whole request, over HTTP/1.1.
+    pub fn request(&self) -> Vec<u8> {
+        let body = form_urlencoded::Serializer::new(String::new()).extend_pairs(self.form()).finish();
+        let head = "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\nContent-Type: application/x-www-form-urlencoded\r\n";
+        format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
+    }
+
+    /// Asks for a token.
     pub fn ask(&self, agent: &ureq::Agent, base: &str) -> End {
-        let resource = format!("{ISSUER}{}/onlineEndpoints/scorer", workspace());
-        let form = [
-            ("grant_type", "client_credentials"),
-            ("client_id", &self.client_id),
-            ("client_secret", &self.secret),
-            ("resource", &resource),
-        ];
-        let mut answer = match agent.post(format!("{base}/oauth2/token")).send_form(form) {
+        let mut answer = match agent.post(format!("{base}/oauth2/token")).send_form(self.form()) {
             Ok(answer) => answer,
             Err(error) => return End::Broken(error.to_string()),
         };

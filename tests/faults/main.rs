@@ -13,6 +13,8 @@ mod database;
 mod deployment;
 mod disks;
 mod load;
+mod offered;
+mod overload;
 #[path = "../support/postgres_server.rs"]
 mod postgres_server;
 mod proxy;

@@ -1,0 +1,34 @@
+//! `[limits]`: what is turned away when more is asked for than can be answered.
+
+use serde::Deserialize;
+
+use super::ConfigError;
+use crate::audit;
+
+#[derive(Debug, Clone, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Limits {
+    /// Token requests under way; of those beyond it some are turned away.
+    pub max_waiting_tokens: usize,
+    /// So many are turned away in a second; the others wait. A refusal costs CPU, too.
+    pub max_refusals_per_second: u32,
+}
+
+impl Default for Limits {
+    fn default() -> Self {
+        Self { max_waiting_tokens: 1024, max_refusals_per_second: 2000 }
+    }
+}
+
+impl Limits {
+    pub(super) fn check(&self) -> Result<(), ConfigError> {
+        if !(1..=audit::QUEUE).contains(&self.max_waiting_tokens) {
+            return Err(ConfigError(format!("limits.max_waiting_tokens must be 1 to {}", audit::QUEUE)));
+        }
+        // None at all would switch the limit off unseen.
+        if self.max_refusals_per_second == 0 {
+            return Err(ConfigError("limits.max_refusals_per_second must be at least 1".to_owned()));
+        }
+        Ok(())
+    }
+}
