@@ -12,11 +12,27 @@ use crate::telemetry;
 pub fn run(args: &ConfigArg) -> Outcome {
     let config = Config::load(&args.config)?;
     telemetry::start(&config.log)?;
+    raise_open_files();
     runtime()?.block_on(async {
         let running = start(&config, Parts::default()).await?;
         serve(running).await?;
         Ok(ExitCode::SUCCESS)
     })
+}
+
+/// As many open files as the system grants, so that connections are bounded by memory and not by the 1024 that shells
+/// and service managers set.
+fn raise_open_files() {
+    let mut limit = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
+    // SAFETY: both pointers are to a live local; getrlimit fills it, setrlimit only reads it.
+    #[allow(unsafe_code)]
+    unsafe {
+        if libc::getrlimit(libc::RLIMIT_NOFILE, &raw mut limit) == 0 {
+            limit.rlim_cur = limit.rlim_max;
+            // A refusal leaves the limit as it was.
+            let _ = libc::setrlimit(libc::RLIMIT_NOFILE, &raw const limit);
+        }
+    }
 }
 
 /// Serves a running service until it is told to stop.

@@ -13,6 +13,7 @@ use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
 use rustls::pki_types::pem::PemObject as _;
 use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+use socket2::SockRef;
 
 use crate::audit::spool::SpoolError;
 use crate::clock::{Clock, SystemClock};
@@ -177,8 +178,18 @@ impl Running {
     }
 }
 
+/// Connections that wait to be accepted. The standard library asks for 128, which a fleet that comes back at once fills;
+/// whoever finds no room tries again after a second.
+const BACKLOG: i32 = 1024;
+
 fn bind(address: SocketAddr) -> Result<TcpListener, StartError> {
-    TcpListener::bind(address).map_err(|error| StartError::Listen(address, error))
+    let listen = || {
+        let listener = TcpListener::bind(address)?;
+        // A listening socket may be told another length.
+        SockRef::from(&listener).listen(BACKLOG)?;
+        Ok(listener)
+    };
+    listen().map_err(|error| StartError::Listen(address, error))
 }
 
 /// Reads the certificate and its key as a start would.
