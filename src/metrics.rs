@@ -15,8 +15,8 @@ use crate::domain::signing_key::SigningAlgorithm;
 /// Where token requests come in.
 pub const ENDPOINTS: [&str; 3] = ["oauth", "v1", "v2"];
 /// How they end.
-pub const OUTCOMES: [&str; 6] =
-    ["issued", "invalid_request", "invalid_client", "access_denied", "error", "shed"];
+pub const OUTCOMES: [&str; 7] =
+    ["issued", "invalid_request", "invalid_client", "access_denied", "misdirected", "error", "shed"];
 /// The classes of the latency histogram.
 pub const CLASSES: [&str; 3] = ["issued", "refused", "failed"];
 

@@ -3,6 +3,7 @@
 
 mod limits;
 mod log;
+mod regions;
 mod storage;
 
 use std::net::SocketAddr;
@@ -16,10 +17,10 @@ use zeroize::Zeroizing;
 
 pub use self::limits::Limits;
 pub use self::log::{Log, LogFormat};
+pub use self::regions::{ListedRegion, RegionSection, addresses};
 pub use self::storage::{Place, Storage};
 
 use crate::domain::lifetime::TokenLifetime;
-use crate::domain::region::Region;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
 use crate::federation::TrustedIssuer;
 use crate::signing::sealing::{self, KEY_BYTES};
@@ -32,6 +33,9 @@ pub struct Config {
     #[serde(default)]
     pub ops: Ops,
     pub region: RegionSection,
+    /// Every region of the deployment, this one among them; empty when it is the only one.
+    #[serde(default)]
+    pub regions: Vec<ListedRegion>,
     pub storage: Storage,
     #[serde(default)]
     pub secrets: Secrets,
@@ -83,12 +87,6 @@ pub struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub struct Ops {
     pub listen: SocketAddr,
-}
-
-#[derive(Debug, Clone, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct RegionSection {
-    pub name: Region,
 }
 
 /// Each either in the environment or in a file. A KEK may be a list: the first seals, all open.
@@ -297,6 +295,7 @@ impl Config {
         }
         self.limits.check()?;
         self.storage.check()?;
+        regions::check(&self.region, &self.regions)?;
         self.spool_file()?;
         if self.audit.spool_max_bytes < MIN_SPOOL_BYTES {
             return fail(format!("audit.spool_max_bytes must be at least {MIN_SPOOL_BYTES}"));

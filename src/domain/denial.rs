@@ -39,6 +39,8 @@ pub enum Denial {
     NoRole,
     NotTokenAuth(AuthMode),
     NotKeyAuth(AuthMode),
+    /// Another region issues for the workspace.
+    Misdirected,
     /// The lifetime asked for is under the least that a caller may ask for.
     LifetimeTooShort,
 }
@@ -70,6 +72,7 @@ impl Denial {
             Self::NoRole => "no_role",
             Self::NotTokenAuth(_) => "not_token_auth",
             Self::NotKeyAuth(_) => "not_key_auth",
+            Self::Misdirected => "misdirected",
             Self::LifetimeTooShort => "lifetime_too_short",
         }
     }
@@ -82,6 +85,7 @@ impl Denial {
                 | Self::NoRole
                 | Self::NotTokenAuth(_)
                 | Self::NotKeyAuth(_)
+                | Self::Misdirected
                 | Self::LifetimeTooShort
         )
     }

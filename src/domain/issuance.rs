@@ -10,7 +10,7 @@ use super::denial::Denial;
 use super::ids::{ClientId, ObjectId, RoleDefinitionId, TenantId};
 use super::lifetime::{TokenLifetime, refresh_after};
 use super::principal::ServicePrincipal;
-use super::region::Region;
+use super::region::{Region, RegionAddress, Regions};
 use super::role::{self, RoleAssignment, RoleDefinition};
 use super::webservice::{AuthMode, Webservice};
 use super::workspace::Workspace;
@@ -30,10 +30,36 @@ pub struct Policy {
     /// `iss`: https, no trailing slash, configured and never derived from a request.
     pub issuer: String,
     pub region: Region,
+    /// All regions of the deployment; empty when this is the only one.
+    pub regions: Regions,
     /// Life of management tokens, and of webservice tokens whose webservice names none.
     pub default_lifetime: TokenLifetime,
     /// Leeway that gateways grant: a signing key stays published this long after the last `exp`.
     pub gateway_leeway: Duration,
+}
+
+impl Policy {
+    /// Whether this region issues tokens for the workspace: it stands in the workspace's list, or there is no other one.
+    pub fn issues_for(&self, workspace: &Workspace) -> bool {
+        self.regions.is_empty() || workspace.serving_regions().any(|region| *region == self.region)
+    }
+
+    /// The regions that issue for the workspace, in order, and where they answer.
+    pub fn serving(&self, workspace: &Workspace) -> Vec<RegionAddress> {
+        let address = |region: &Region| RegionAddress {
+            name: region.clone(),
+            url: self.regions.url_of(region).map(str::to_owned),
+        };
+        workspace.serving_regions().map(address).collect()
+    }
+
+    /// What stands behind the issuer, or behind the address of a region: callers of a region know it by its address.
+    pub fn behind_base<'t>(&self, audience: &'t str) -> Option<&'t str> {
+        let bases = std::iter::once(self.issuer.as_str()).chain(self.regions.urls());
+        // The longest, so that of https://sts.example and https://sts.example:8444 the right one is taken.
+        let rests = bases.filter_map(|base| audience.strip_prefix(base));
+        rests.filter(|rest| rest.is_empty() || rest.starts_with('/')).min_by_key(|rest| rest.len())
+    }
 }
 
 /// Random values of one token.
@@ -51,8 +77,10 @@ pub struct KeyEndsTooSoon;
 
 /// Decides whether the principal may have the token.
 ///
-/// No such webservice, a webservice of another tenant and a missing role are told apart for the audit only.
+/// No such webservice, a webservice of another tenant and a missing role are told apart for the audit only. Which region
+/// serves the workspace is told last, to who may have the token.
 pub fn authorize<'r>(
+    policy: &Policy,
     principal: &ServicePrincipal,
     assignments: &[RoleAssignment],
     role_of: impl Fn(RoleDefinitionId) -> Option<&'r RoleDefinition>,
@@ -70,7 +98,8 @@ pub fn authorize<'r>(
         return Err(Denial::NoRole);
     }
     match webservice.auth_mode {
-        AuthMode::Token => Ok(()),
+        AuthMode::Token if policy.issues_for(workspace) => Ok(()),
+        AuthMode::Token => Err(Denial::Misdirected),
         mode @ (AuthMode::Key | AuthMode::None) => Err(Denial::NotTokenAuth(mode)),
     }
 }
@@ -141,5 +170,76 @@ pub fn mint_preview(policy: &Policy, token_id: [u8; 16], now: DateTime<Utc>) -> 
         webservice: None,
         region: policy.region.as_str(),
         scope: "preview",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::domain::ids::TenantId;
+    use crate::domain::resource::WorkspaceId;
+
+    fn region(name: &str) -> Region {
+        Region::parse(name).expect("a region's name")
+    }
+
+    /// That of a region of a deployment of these regions.
+    fn policy(own: &str, listed: &[&str]) -> Policy {
+        let address = |name: &&str| RegionAddress {
+            name: region(name),
+            url: Some(format!("https://{name}.sts.example")),
+        };
+        Policy {
+            issuer: "https://sts.example".to_owned(),
+            region: region(own),
+            regions: Regions::new(listed.iter().map(address).collect()),
+            default_lifetime: TokenLifetime::DEFAULT,
+            gateway_leeway: Duration::seconds(60),
+        }
+    }
+
+    fn workspace(home: &str, failover: &[&str]) -> Workspace {
+        Workspace {
+            id: WorkspaceId::new("sub-1", "rg-1", "demo").expect("a lawful id"),
+            tenant_id: TenantId::from_uuid(uuid::Uuid::nil()),
+            home_region: region(home),
+            failover_regions: failover.iter().map(|name| region(name)).collect(),
+            created_at: DateTime::UNIX_EPOCH,
+            updated_at: DateTime::UNIX_EPOCH,
+        }
+    }
+
+    #[test]
+    fn a_region_issues_for_the_workspaces_that_name_it() {
+        let all = ["west", "north", "east"];
+        let workspace = workspace("west", &["north"]);
+        for (own, issues) in [("west", true), ("north", true), ("east", false)] {
+            assert_eq!(policy(own, &all).issues_for(&workspace), issues, "{own}");
+        }
+        assert!(policy("elsewhere", &[]).issues_for(&workspace), "the only region issues for all");
+    }
+
+    #[test]
+    fn who_serves_a_workspace_is_told_in_its_order_and_with_addresses() {
+        let serving =
+            policy("east", &["north", "west", "east"]).serving(&workspace("west", &["north", "gone"]));
+        let told: Vec<_> = serving.iter().map(|at| (at.name.as_str(), at.url.as_deref())).collect();
+        let north = ("north", Some("https://north.sts.example"));
+        assert_eq!(told, [("west", Some("https://west.sts.example")), north, ("gone", None)]);
+    }
+
+    #[test]
+    fn an_audience_may_begin_with_the_issuer_or_the_address_of_a_region() {
+        let policy = policy("west", &["west", "north"]);
+        for (audience, rest) in [
+            ("https://sts.example/subscriptions/s", Some("/subscriptions/s")),
+            ("https://north.sts.example/subscriptions/s", Some("/subscriptions/s")),
+            ("https://west.sts.example", Some("")),
+            ("https://sts.example.evil/subscriptions/s", None),
+            ("https://sts.example:8443/subscriptions/s", None),
+            ("https://east.sts.example/subscriptions/s", None),
+        ] {
+            assert_eq!(policy.behind_base(audience), rest, "{audience}");
+        }
     }
 }

@@ -34,6 +34,41 @@ impl Region {
     }
 }
 
+/// A region and where it answers.
+#[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
+pub struct RegionAddress {
+    pub name: Region,
+    /// Public base address, scheme and host without a trailing slash; `None` where the configuration names none.
+    pub url: Option<String>,
+}
+
+/// The regions of a deployment, as its configuration lists them. Empty when there is only one.
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
+pub struct Regions(Vec<RegionAddress>);
+
+impl Regions {
+    pub fn new(listed: Vec<RegionAddress>) -> Self {
+        Self(listed)
+    }
+
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    pub fn iter(&self) -> impl Iterator<Item = &RegionAddress> {
+        self.0.iter()
+    }
+
+    /// Where a region answers, if that is known.
+    pub fn url_of(&self, region: &Region) -> Option<&str> {
+        self.0.iter().find(|listed| listed.name == *region)?.url.as_deref()
+    }
+
+    pub fn urls(&self) -> impl Iterator<Item = &str> {
+        self.0.iter().filter_map(|listed| listed.url.as_deref())
+    }
+}
+
 impl fmt::Display for Region {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(&self.0)

@@ -41,6 +41,11 @@ impl Workspace {
         Self { created_at: other.created_at, updated_at: other.updated_at, ..self.clone() } == *other
     }
 
+    /// Where its tokens are issued, in order.
+    pub fn serving_regions(&self) -> impl Iterator<Item = &Region> {
+        std::iter::once(&self.home_region).chain(&self.failover_regions)
+    }
+
     /// What to tell whoever registers a webservice whose cluster runs elsewhere; `None` when all is near.
     pub fn distance_warning(&self, compute_region: &Region) -> Option<String> {
         if *compute_region == self.home_region {

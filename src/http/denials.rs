@@ -5,6 +5,7 @@ use actix_web::http::StatusCode;
 
 use super::problem::{Dialect, INVALID_REQUEST, Row, row};
 use crate::domain::denial::Denial;
+use crate::domain::region::RegionAddress;
 
 pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
     use StatusCode as S;
@@ -69,6 +70,7 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             ("invalid_target", 500_011),
             format!("the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"),
         ),
+        Denial::Misdirected => misdirected(&[]),
         Denial::LifetimeTooShort => row(
             S::BAD_REQUEST,
             "invalid-parameter",
@@ -77,6 +79,27 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             "`token_lifetime_seconds`: a requested lifetime is at least 60 seconds",
         ),
     }
+}
+
+/// Says where tokens for the workspace are issued, in words and as data (RFC 9110, section 15.5.20). Only who may have
+/// the token comes to this.
+pub fn misdirected(serving: &[RegionAddress]) -> Row {
+    let named = serving.iter().map(|region| match &region.url {
+        Some(url) => format!("`{}` ({url})", region.name),
+        None => format!("`{}`", region.name),
+    });
+    let named: Vec<_> = named.collect();
+    let text =
+        format!("this region issues no tokens for the workspace; ask, in this order, {}", named.join(", "));
+    let mut row = row(
+        StatusCode::MISDIRECTED_REQUEST,
+        "misdirected-request",
+        "MisdirectedRequest",
+        ("invalid_target", 500_011),
+        text,
+    );
+    row.serving = serving.to_vec();
+    row
 }
 
 /// Faults of an assertion. What comes before its signature says nothing of the principal; what comes after is said to

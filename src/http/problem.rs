@@ -9,6 +9,7 @@ use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE}
 use serde_json::{Value, json};
 
 use super::{denials, reply};
+use crate::domain::region::RegionAddress;
 use crate::services::Refusal;
 
 /// The shape of errors on a path.
@@ -76,6 +77,8 @@ pub(super) struct Row {
     /// RFC 6749 `error` and Entra's number.
     oauth: (&'static str, u32),
     text: String,
+    /// Where to ask instead, in order.
+    pub(super) serving: Vec<RegionAddress>,
 }
 
 pub(super) fn row(
@@ -85,7 +88,7 @@ pub(super) fn row(
     oauth: (&'static str, u32),
     text: impl Into<String>,
 ) -> Row {
-    Row { status, slug, code, oauth, text: text.into() }
+    Row { status, slug, code, oauth, text: text.into(), serving: Vec::new() }
 }
 
 pub(super) const INVALID_REQUEST: (&str, u32) = ("invalid_request", 900_144);
@@ -210,6 +213,7 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
     use StatusCode as S;
     match refusal {
         Refusal::Denied(denial) => denials::row_of(*denial, dialect),
+        Refusal::Misdirected(serving) => denials::misdirected(serving),
         Refusal::Forbidden(action) => row(
             S::FORBIDDEN,
             "action-not-granted",
@@ -294,6 +298,26 @@ impl Problem {
 }
 
 fn body(row: &Row, dialect: Dialect, occasion: &Occasion<'_>) -> Value {
+    let mut body = plain_body(row, dialect, occasion);
+    if row.serving.is_empty() {
+        return body;
+    }
+    let serving = json!(row.serving);
+    let (place, name, value) = match dialect {
+        // ARM's place for what an error has to say beyond its words.
+        Dialect::V2 => {
+            let info = json!([{ "type": "ServingRegions", "info": { "regions": serving } }]);
+            (body.get_mut("error"), "additionalInfo", info)
+        }
+        _ => (Some(&mut body), "serving_regions", serving),
+    };
+    if let Some(Value::Object(members)) = place {
+        members.insert(name.to_owned(), value);
+    }
+    body
+}
+
+fn plain_body(row: &Row, dialect: Dialect, occasion: &Occasion<'_>) -> Value {
     match dialect {
         Dialect::OAuth => json!({
             "error": row.oauth.0,

@@ -100,11 +100,18 @@ impl Core {
         // 3. Authorize.
         let roles = self.directory.roles();
         let (principal, assignments) = (&caller.facts.principal, &caller.facts.assignments);
-        issuance::authorize(principal, assignments, |id| roles.get(&id), &target).map_err(Refusal::Denied)?;
+        let policy = &self.settings.policy;
+        issuance::authorize(policy, principal, assignments, |id| roles.get(&id), &target).map_err(
+            |denial| match (denial, found) {
+                (Denial::Misdirected, Some((_, workspace))) => {
+                    Refusal::Misdirected(policy.serving(workspace))
+                }
+                _ => Refusal::Denied(denial),
+            },
+        )?;
         // 4. Mint. Looked at anew: facts may have been waited for.
         let now = self.clock.confirmed()?;
         trail.minted_at = Some(now);
-        let policy = &self.settings.policy;
         let lifetime =
             found.and_then(|(webservice, _)| webservice.token_lifetime).unwrap_or(policy.default_lifetime);
         let life = lifetime
@@ -153,6 +160,7 @@ impl Core {
         let (outcome, reason) = match decided {
             Ok(_) => (Outcome::Issued, None),
             Err(Refusal::Denied(denial)) => (Outcome::Refused, Some(denial.reason())),
+            Err(Refusal::Misdirected(_)) => (Outcome::Refused, Some(Denial::Misdirected.reason())),
             Err(_) => (Outcome::Failed, Some("unavailable")),
         };
         AuditRecord {
@@ -177,6 +185,7 @@ impl Core {
             Err(Refusal::Denied(denial)) if denial.is_of_credentials() => ("invalid_client", "refused"),
             Err(Refusal::Denied(Denial::LifetimeTooShort)) => ("invalid_request", "refused"),
             Err(Refusal::Denied(_)) => ("access_denied", "refused"),
+            Err(Refusal::Misdirected(_)) => ("misdirected", "refused"),
             Err(_) => ("error", "failed"),
         };
         let pair = trail.webservice.as_deref().map_or(("", ""), |facts| {

@@ -33,6 +33,7 @@ use crate::directory::verified::VerifiedTokens;
 use crate::domain::audit::RequestFacts;
 use crate::domain::denial::Denial;
 use crate::domain::issuance::Policy;
+use crate::domain::region::RegionAddress;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
 use crate::entropy::{self, Entropy};
 use crate::federation::Federation;
@@ -117,6 +118,9 @@ pub struct RequestRandom {
 pub enum Refusal {
     #[error("refused: {}", .0.reason())]
     Denied(Denial),
+    /// [`Denial::Misdirected`], with the regions that issue for the workspace, in order.
+    #[error("refused: misdirected")]
+    Misdirected(Vec<RegionAddress>),
     /// The caller may not take this action on something that it may see.
     #[error("the action `{0}` is not granted")]
     Forbidden(&'static str),

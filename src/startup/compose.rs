@@ -11,7 +11,7 @@ use crate::audit::chain::{ChainKey, ChainMaker};
 use crate::audit::spool::Spool;
 use crate::audit::{Recorder, reading};
 use crate::clock::WatchedClock;
-use crate::config::{Config, Place};
+use crate::config::{Config, Place, addresses};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
 use crate::domain::audit::Actor;
@@ -129,6 +129,7 @@ fn settings(config: &Config) -> Settings {
         policy: Policy {
             issuer: config.server.issuer.clone(),
             region: config.region.name.clone(),
+            regions: addresses(&config.regions),
             default_lifetime: config.tokens.default_lifetime_seconds,
             gateway_leeway: Duration::seconds(config.tokens.gateway_leeway_seconds.into()),
         },

@@ -29,6 +29,7 @@ mod principal_credentials;
 mod principals;
 mod raw;
 mod refusals;
+mod regions;
 mod registry;
 mod request_ids;
 mod roles;

@@ -48,6 +48,14 @@ fn what_can_not_be_is_refused_by_name() {
     refused(&place, "[server]", "[server]\ndrain_seconds = 9999999", "server.drain_seconds");
     refused(&place, "certificate_file = \"", "certificate_file = \"no-", "TLS: ");
     refused(&place, "name = \"local\"", "name = \"two words\"", "two words");
+    let region = |name: &str, url: &str| format!("[[regions]]\nname = \"{name}\"\nurl = \"{url}\"\n");
+    let west = region("west", "https://west.sts.example");
+    let local = region("local", "https://local.sts.example");
+    refused(&place, "[ops]", &format!("{west}[ops]"), "the list lacks `local`");
+    refused(&place, "[ops]", &format!("{local}{west}{west}[ops]"), "`west` is named twice");
+    let slash = region("west", "https://west.sts.example/");
+    refused(&place, "[ops]", &format!("{local}{slash}[ops]"), "regions[1].url must be");
+    refused(&place, "[ops]", &format!("{local}adress = 1\n[ops]"), "adress");
 }
 
 #[test]

@@ -6,6 +6,7 @@ use std::borrow::Cow;
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
 
+use crate::domain::issuance::Policy;
 use crate::domain::resource::WebserviceId;
 use crate::http::problem::Problem;
 use crate::services::client_assertion::MAX_ASSERTION_BYTES;
@@ -122,7 +123,7 @@ impl<'a> TokenForm<'a> {
     }
 
     /// What the token is to open: `resource` (RFC 8707), or a scope of the form `{audience}/.default`.
-    pub fn target(&self, issuer: &str, management: &[String]) -> Result<RequestedTarget, Problem> {
+    pub fn target(&self, policy: &Policy, management: &[String]) -> Result<RequestedTarget, Problem> {
         let resource = self.resource.as_deref().filter(|text| !text.is_empty());
         let scope = self.scope.as_deref().filter(|text| !text.is_empty());
         match (resource, scope) {
@@ -130,7 +131,7 @@ impl<'a> TokenForm<'a> {
                 Err(parameter("resource", "missing: send `resource` or `scope={audience}/.default`"))
             }
             (Some(resource), None | Some("score")) => {
-                target("resource", resource, issuer, management).map_err(Problem::InvalidTarget)
+                target("resource", resource, policy, management).map_err(Problem::InvalidTarget)
             }
             (Some(_), Some(_)) => {
                 Err(Problem::InvalidScope("`scope` beside `resource` can only be `score`".to_owned()))
@@ -139,7 +140,7 @@ impl<'a> TokenForm<'a> {
                 let audience = scope.strip_suffix("/.default").ok_or_else(|| {
                     Problem::InvalidScope("`scope` must be one audience followed by `/.default`".to_owned())
                 })?;
-                target("scope", audience, issuer, management).map_err(Problem::InvalidScope)
+                target("scope", audience, policy, management).map_err(Problem::InvalidScope)
             }
         }
     }
@@ -149,14 +150,18 @@ impl<'a> TokenForm<'a> {
 fn target(
     name: &str,
     audience: &str,
-    issuer: &str,
+    policy: &Policy,
     management: &[String],
 ) -> Result<RequestedTarget, String> {
     let trimmed = audience.trim_end_matches('/');
-    if trimmed == issuer || management.iter().any(|known| known == trimmed) {
+    let behind = policy.behind_base(audience);
+    if management.iter().any(|known| known == trimmed)
+        || behind.is_some_and(|id| id.trim_matches('/').is_empty())
+    {
         return Ok(RequestedTarget::Management);
     }
-    let Some(id) = audience.strip_prefix(issuer) else {
+    let issuer = &policy.issuer;
+    let Some(id) = behind else {
         return Err(format!(
             "`{name}`: the audience must be `{issuer}`, for a management token, or `{issuer}` followed by the ARM id of a webservice"
         ));
@@ -192,12 +197,23 @@ fn basic(authorization: &str) -> Option<(String, String)> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::domain::lifetime::TokenLifetime;
+    use crate::domain::region::{Region, RegionAddress, Regions};
 
     const ISSUER: &str = "https://sts.example";
     const WS: &str = "/subscriptions/s/resourceGroups/g/providers/Microsoft.MachineLearningServices/workspaces/demo/services/scorer";
 
     fn target_of(body: &str) -> Result<RequestedTarget, Problem> {
-        TokenForm::parse(body.as_bytes())?.target(ISSUER, &["https://management.azure.com".to_owned()])
+        let region = Region::parse("west").expect("a region's name");
+        let url = Some("https://west.sts.example".to_owned());
+        let policy = Policy {
+            issuer: ISSUER.to_owned(),
+            region: region.clone(),
+            regions: Regions::new(vec![RegionAddress { name: region, url }]),
+            default_lifetime: TokenLifetime::DEFAULT,
+            gateway_leeway: chrono::Duration::seconds(60),
+        };
+        TokenForm::parse(body.as_bytes())?.target(&policy, &["https://management.azure.com".to_owned()])
     }
 
     #[test]
@@ -206,10 +222,15 @@ mod tests {
             "scope=https://sts.example/.default",
             "scope=https://sts.example//.default",
             "resource=https://management.azure.com/",
+            "resource=https://west.sts.example",
         ] {
             assert!(matches!(target_of(management), Ok(RequestedTarget::Management)), "{management}");
         }
-        for webservice in [format!("resource={ISSUER}{WS}"), format!("scope={ISSUER}{WS}/.default")] {
+        for webservice in [
+            format!("resource={ISSUER}{WS}"),
+            format!("scope={ISSUER}{WS}/.default"),
+            format!("resource=https://west.sts.example{WS}"),
+        ] {
             assert!(matches!(target_of(&webservice), Ok(RequestedTarget::Webservice(_))), "{webservice}");
         }
         assert!(matches!(target_of("scope=openid"), Err(Problem::InvalidScope(_))));

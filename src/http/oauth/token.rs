@@ -59,7 +59,7 @@ async fn issue(call: &Call, payload: Payload) -> Result<HttpResponse, Problem> {
                 })
             }
         },
-        target: form.target(&settings.policy.issuer, &settings.management_audiences)?,
+        target: form.target(&settings.policy, &settings.management_audiences)?,
         lifetime_seconds: form.lifetime()?,
     };
     let issued = call.core.issue_token(&request, &call.context).await?;
