@@ -12,13 +12,23 @@ const FOLLOW_EVERY: Duration = Duration::from_secs(1);
 const TEND_EVERY_TICKS: u32 = 5;
 /// How often the clock is compared: a wrong one must be known within five seconds.
 const COMPARE_EVERY: Duration = Duration::from_secs(1);
+/// How often latencies are written: what a process that is killed does not tell any more.
+const KEEP_LATENCIES_EVERY: Duration = Duration::from_secs(15);
+/// Ticks of the above between two removals of old ones: ten minutes.
+const FORGET_LATENCIES_EVERY_TICKS: u32 = 40;
 /// How often room is made for the audit of the coming months.
 const PREPARE_EVERY: Duration = Duration::from_secs(3600);
 
 /// Runs until it is aborted.
 pub async fn run(core: Arc<Core>) {
     // Side by side: a database that hangs in the one must not keep the other from its time.
-    tokio::join!(follow(&core), ship(&core), compare_clock(&core), prepare_audit(&core));
+    tokio::join!(
+        follow(&core),
+        ship(&core),
+        compare_clock(&core),
+        prepare_audit(&core),
+        keep_latencies(&core)
+    );
 }
 
 async fn prepare_audit(core: &Core) {
@@ -27,6 +37,23 @@ async fn prepare_audit(core: &Core) {
             tracing::warn!(%error, "no room was made for the audit of the coming months; it goes on where it is");
         }
         tokio::time::sleep(PREPARE_EVERY).await;
+    }
+}
+
+/// Writes down how long issuing took, so that `GET /regions` tells it after a restart, and of all processes.
+async fn keep_latencies(core: &Core) {
+    let mut tick: u32 = 0;
+    loop {
+        tokio::time::sleep(KEEP_LATENCIES_EVERY).await;
+        tick = tick.wrapping_add(1);
+        if let Err(error) = core.keep_latencies().await {
+            tracing::debug!(error = %error, "latencies could not be written; they are kept and written later");
+        }
+        if tick.is_multiple_of(FORGET_LATENCIES_EVERY_TICKS)
+            && let Err(error) = core.forget_latencies().await
+        {
+            tracing::debug!(error = %error, "old latencies could not be removed");
+        }
     }
 }
 

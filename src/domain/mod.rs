@@ -7,6 +7,7 @@ pub mod client_secret;
 pub mod denial;
 pub mod ids;
 pub mod issuance;
+pub mod latency;
 pub mod lifetime;
 pub mod principal;
 pub mod region;

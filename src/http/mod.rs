@@ -14,5 +14,6 @@ pub mod ops;
 pub mod paging;
 pub mod problem;
 pub mod rbac;
+pub mod regions;
 pub mod reply;
 pub mod routes;

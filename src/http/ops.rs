@@ -47,15 +47,7 @@ fn why_not_ready(core: &Core, draining: &Draining) -> Option<Cow<'static, str>> 
     if draining.0.load(Ordering::SeqCst) {
         return Some("draining".into());
     }
-    let now = match core.clock.confirmed() {
-        Ok(now) => now,
-        Err(wrong) => return Some(wrong.to_string().into()),
-    };
-    // Not whether they are fresh enough to sign with: gateways need the JWKS all the same.
-    if core.key_ring.load().active(now).is_none() {
-        return Some("no signing key is active".into());
-    }
-    (core.jwks_max_age() == 0).then_some("the signing keys were not read for too long".into())
+    core.why_not_issuing()
 }
 
 async fn metrics(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use super::call::Call;
 use super::middleware::dialect_of;
 use super::problem::{Dialect, Occasion, Problem};
-use super::{arm_v2, modelmanagement_v1, oauth, rbac};
+use super::{arm_v2, modelmanagement_v1, oauth, rbac, regions};
 use crate::domain::role::action;
 use crate::services::authorize_call::Demand;
 use crate::services::{Core, Endpoint, RequestContext};
@@ -301,6 +301,7 @@ fn metadata_rows() -> Vec<Row> {
         document("/.well-known/oauth-authorization-server"),
         document("/{tenant}/v2.0/.well-known/openid-configuration"),
         document("/.well-known/oauth-authorization-server/{tenant}/v2.0"),
+        row("/regions").open(Method::GET, regions::list).open(Method::HEAD, regions::list),
         row("/regions/{region}/jwks.json")
             .open(Method::GET, oauth::jwks::of_region)
             .open(Method::HEAD, oauth::jwks::of_region),

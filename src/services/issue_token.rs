@@ -179,6 +179,7 @@ impl Core {
     }
 
     fn measure(&self, context: &RequestContext, trail: &Trail, released: &Result<IssuedToken, Refusal>) {
+        let took = context.started.elapsed();
         let endpoint = context.endpoint.as_str();
         let (outcome, class) = match released {
             Ok(_) => ("issued", "issued"),
@@ -195,8 +196,9 @@ impl Core {
         self.metrics
             .token_request_duration
             .with_label_values(&[endpoint, class, pair.0, pair.1])
-            .observe(context.started.elapsed().as_secs_f64());
+            .observe(took.as_secs_f64());
         if released.is_ok() {
+            self.latencies.observe(pair.1, took);
             self.metrics.tokens_issued.with_label_values(&[trail.algorithm, endpoint, pair.0, pair.1]).inc();
         }
     }

@@ -12,10 +12,12 @@ pub mod credentials;
 pub mod edit_webservice;
 pub mod intervene_in_signing_keys;
 pub mod issue_token;
+pub mod keep_latencies;
 pub mod publish_keys;
 pub mod read_registry;
 pub mod registry_file;
 pub mod remove_audit;
+pub mod report_regions;
 pub mod rotate_signing_keys;
 
 use std::net::IpAddr;
@@ -69,6 +71,8 @@ pub struct Core {
     pub keks: KekList,
     pub key_ring: ArcSwap<KeyRing>,
     pub published: ArcSwap<publish_keys::Published>,
+    pub latencies: keep_latencies::LatencyBook,
+    pub regions: report_regions::RegionsKept,
 }
 
 /// Which door a request came through; a label and an audit column.

@@ -20,6 +20,8 @@ use crate::entropy;
 use crate::federation::Federation;
 use crate::metrics::Metrics;
 use crate::services::admit::Admission;
+use crate::services::keep_latencies::LatencyBook;
+use crate::services::report_regions::RegionsKept;
 use crate::services::rotate_signing_keys::RotationError;
 use crate::services::{Core, Settings};
 use crate::signing::provider;
@@ -69,6 +71,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics), maker, newest, spool);
     let directory = Directory::open(Arc::clone(&store), capacity(config)).await?;
     let ring = KeyRing::load(&[], &region, &keks, clock.steady()).map_err(RotationError::from)?;
+    let latencies = LatencyBook::new(entropy::random_uuid(parts.entropy.as_ref()));
     let core = Core {
         settings: settings(config),
         admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
@@ -84,6 +87,8 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         keks,
         key_ring: ArcSwap::from_pointee(ring),
         published: ArcSwap::default(),
+        latencies,
+        regions: RegionsKept::default(),
     };
     ensure_built_in_roles(&core).await?;
     Ok(core)

@@ -173,6 +173,10 @@ impl Running {
         let [public, ops] = self.servers;
         let outcome = tokio::join!(public, ops);
         self.worker.abort();
+        // What was measured since the worker last wrote it.
+        if let Err(error) = self.core.keep_latencies().await {
+            tracing::debug!(error = %error, "the last latencies could not be written");
+        }
         self.core.store.close().await;
         outcome.0.and(outcome.1)
     }

@@ -24,6 +24,7 @@ use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{
     AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
+use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -246,6 +247,14 @@ pub trait Store: Send + Sync {
     /// Makes room for the records of the coming months, where a database keeps each month by itself. To be called at
     /// start and now and then.
     async fn prepare_audit(&self) -> Result<()>;
+    // How long issuing took.
+    /// Puts rows, each in the place of what its process wrote for the same span and regions before.
+    async fn put_latencies(&self, rows: &[LatencyRow]) -> Result<()>;
+    /// The rows of all processes whose span began after a time.
+    async fn latencies(&self, span: Span, since: DateTime<Utc>) -> Result<Vec<LatencyRow>>;
+    /// Removes the rows whose span began at that time or before.
+    async fn remove_latencies(&self, span: Span, until: DateTime<Utc>) -> Result<()>;
+
     /// Regions of registered workspaces and clusters, for metric labels.
     async fn regions(&self) -> Result<Vec<(Region, Region)>>;
 }

@@ -12,6 +12,7 @@ use crate::domain::client_secret::SecretDigest;
 use crate::domain::ids::{
     AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
+use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::principal::{
     ClientSecret, FederatedCredential, KeyCredential, SecretSlot, ServicePrincipal,
@@ -224,6 +225,18 @@ pub fn signing_key(row: &impl Columns) -> Result<StoredSigningKey> {
         public_jwk: row.text("public_jwk")?,
         private,
         kek_id: row.bytes("kek_id")?,
+    })
+}
+
+pub fn latency_row(row: &impl Columns) -> Result<LatencyRow> {
+    let span = row.int("span_seconds")?;
+    Ok(LatencyRow {
+        span: Span::from_seconds(span).ok_or_else(|| corrupt("span_seconds", span))?,
+        starts_at: row.time("starts_at")?,
+        region: row.parsed("region", Region::parse)?,
+        compute_region: row.parsed("compute_region", Region::parse)?,
+        process: row.id("process")?,
+        latencies: row.json("buckets")?,
     })
 }
 

@@ -1,6 +1,10 @@
-//! Several regions: who issues for which workspace, and what the others say.
+//! Several regions: who issues for which workspace, what the others say, and what is told of all of them.
+
+use std::sync::Arc;
 
 use serde_json::{Value, json};
+use workspace_sts::domain::region::Region;
+use workspace_sts::startup::compose;
 
 use crate::helpers::*;
 
@@ -112,4 +116,95 @@ fn a_webservice_may_be_asked_for_under_the_address_of_a_region() {
     }
     let elsewhere = format!("https://elsewhere.sts.example{}", webservice("scorer"));
     app.token_for(&READER, &elsewhere, &[]).expect(400);
+}
+
+/// Region `at` of the report, after the kept one has grown too old.
+fn report(app: &TestApp, at: usize) -> Value {
+    app.advance(11);
+    app.get("/regions").expect(200).json()["regions"][at].take()
+}
+
+#[test]
+fn regions_are_reported_to_anybody() {
+    let app = one_of_two();
+    let answer = app.get("/regions").expect(200);
+    assert_eq!(answer.header("cache-control"), Some("public, max-age=10"));
+    assert!(answer.header("etag").is_some());
+    let now = "2026-03-01T12:00:00Z";
+    let regions = json!([
+        { "name": "local", "url": "https://local.sts.example", "health": "serving", "last_seen": now, "latency": [] },
+        { "name": "other-rg", "url": "https://other.sts.example", "health": "unknown", "last_seen": null, "latency": [] },
+    ]);
+    assert_eq!(answer.json(), json!({ "region": "local", "as_of": now, "regions": regions }));
+    app.send("HEAD", "/regions", &[], b"").expect(200);
+    app.send("POST", "/regions", &[], b"").expect(405);
+}
+
+#[test]
+fn latencies_are_told_by_pair_and_window_and_kept_over_a_restart() {
+    let app = one_of_two();
+    for _ in 0..3 {
+        app.token_as(&READER, "scorer").expect(200);
+    }
+    // Neither of them belongs to a pair of regions, or took the way of a token.
+    app.management_token(&READER);
+    app.token_as(&STRANGER, "scorer").expect(400);
+    let app = app.restart();
+    let latency = report(&app, 0)["latency"].take();
+    assert_eq!(latency.as_array().unwrap().len(), 1, "{latency}");
+    assert_eq!(latency[0]["compute_region"], "local");
+    let windows = &latency[0]["windows"];
+    for window in ["5m", "1h", "24h"] {
+        let found = &windows[window];
+        assert_eq!(found["count"], 3, "{window}: {found}");
+        let [p50, p95, p99] =
+            ["p50", "p95", "p99"].map(|name| found[format!("{name}_milliseconds")].as_f64().unwrap());
+        assert!(0.0 < p50 && p50 <= p95 && p95 <= p99 && p99 < 30_000.0, "{found}");
+    }
+    // Another process's counts are added to what the one before wrote.
+    app.token_as(&READER, "scorer").expect(200);
+    let app = app.restart();
+    let counts = |app: &TestApp| {
+        let region = report(app, 0);
+        let windows = &region["latency"].get(0).unwrap_or(&Value::Null)["windows"];
+        ["5m", "1h", "24h"].map(|window| windows[window]["count"].as_u64().unwrap_or(0))
+    };
+    assert_eq!(counts(&app), [4, 4, 4]);
+    app.advance(7 * 60);
+    assert_eq!(counts(&app), [0, 4, 4]);
+    app.advance(3600);
+    assert_eq!(counts(&app), [0, 0, 4]);
+    app.advance(24 * 3600);
+    assert_eq!(counts(&app), [0, 0, 0]);
+    let core = Arc::clone(&app.core);
+    app.block_on(async move { core.forget_latencies().await.unwrap() });
+    let store = Arc::clone(&app.core.store);
+    let left = app.block_on(async move {
+        let mut left = 0;
+        for span in workspace_sts::domain::latency::Span::ALL {
+            left += store.latencies(span, chrono::DateTime::UNIX_EPOCH).await.unwrap().len();
+        }
+        left
+    });
+    assert_eq!(left, 0, "what no window looks back to is removed");
+}
+
+#[test]
+fn another_region_is_seen_by_what_it_writes() {
+    let app = one_of_two();
+    let (mut config, parts) = (app.deployment.config(), app.deployment.parts());
+    config.region.name = Region::parse("other-rg").unwrap();
+    app.block_on(async move {
+        let core = compose(&config, parts).await.unwrap();
+        core.latencies.observe("local", std::time::Duration::from_millis(20));
+        core.keep_latencies().await.unwrap();
+    });
+    let other = report(&app, 1);
+    assert_eq!((&other["name"], &other["health"]), (&json!("other-rg"), &json!("serving")));
+    let minute = &other["latency"][0]["windows"]["5m"];
+    let p99 = minute["p99_milliseconds"].as_f64().unwrap();
+    assert!((20.0..=20.0 * 17.0 / 16.0).contains(&p99), "{minute}");
+    app.advance(300);
+    let other = report(&app, 1);
+    assert_eq!((&other["health"], &other["last_seen"]), (&json!("unknown"), &json!("2026-03-01T12:00:00Z")));
 }

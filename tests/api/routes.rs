@@ -46,6 +46,7 @@ fn table() -> Vec<(String, &'static str, &'static str)> {
         "/.well-known/jwks.json",
         "/.well-known/openid-configuration",
         "/.well-known/oauth-authorization-server",
+        "/regions",
         "/regions/local/jwks.json",
         "/metadata/endpoints",
         "/discovery",

@@ -6,6 +6,7 @@ pub mod changes;
 pub mod concurrency;
 pub mod credentials;
 pub mod deletion;
+pub mod latencies;
 pub mod lifecycle;
 pub mod paging;
 pub mod reads;
@@ -96,6 +97,11 @@ macro_rules! conformance {
                     every_change_of_a_credential_names_its_principal
                     times_of_certificates_survive
                     the_twenty_first_of_a_kind_is_refused
+                }
+                latencies {
+                    a_row_is_read_back_and_put_twice
+                    rows_of_processes_at_once_are_all_kept
+                    old_rows_are_removed_and_no_others
                 }
                 audit {
                     a_record_is_found_by_its_id

@@ -10,6 +10,7 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
 use workspace_sts::clock::{Clock as _, SystemClock};
 use workspace_sts::domain::audit::AuditRecord;
+use workspace_sts::domain::latency::Span;
 use workspace_sts::storage::postgres::{PostgresSettings, PostgresStore};
 use workspace_sts::storage::{Mutation, Result, StorageError, Store};
 use zeroize::Zeroizing;
@@ -416,7 +417,7 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
         "CREATE ROLE {role} LOGIN; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, subscriptions, workspaces, webservices, access_keys, \
              principals, client_secrets, key_credentials, federated_credentials, role_definitions, \
-             role_assignments, signing_keys, changes, instance_facts TO {role}; \
+             role_assignments, signing_keys, changes, instance_facts, token_latencies TO {role}; \
          GRANT SELECT, INSERT ON audit_records TO {role}; \
          GRANT SELECT ON _sqlx_migrations TO {role}"
     );
@@ -432,6 +433,8 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
     append(&store, &[record(1), record(2)]).await;
     commit(&store, &[Mutation::PutTenant(tenant(1))], &[record(3)]).await.unwrap();
     store.remember("name", b"value").await.unwrap();
+    store.put_latencies(&[]).await.unwrap();
+    store.remove_latencies(Span::Minute, at(0)).await.unwrap();
     assert_eq!(newest_first(&store).await.len(), 3);
     assert_eq!(sqlx::Row::get::<String, _>(&database.row(month).await, 0), last);
     store.close().await;

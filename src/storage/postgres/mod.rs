@@ -8,6 +8,7 @@ mod audit;
 mod codec;
 mod connection;
 mod facts;
+mod latencies;
 mod mutations;
 mod registry;
 mod signal;
@@ -32,6 +33,7 @@ use super::{
 };
 use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
+use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
 use crate::domain::resource::Scope;
@@ -222,6 +224,18 @@ impl Store for PostgresStore {
 
     async fn prepare_audit(&self) -> Result<()> {
         within(self.limit, audit::prepare(&self.pool)).await
+    }
+
+    async fn put_latencies(&self, rows: &[LatencyRow]) -> Result<()> {
+        within(self.limit, latencies::put(&self.pool, rows)).await
+    }
+
+    async fn latencies(&self, span: Span, since: DateTime<Utc>) -> Result<Vec<LatencyRow>> {
+        within(self.limit, latencies::since(&self.pool, span, since)).await
+    }
+
+    async fn remove_latencies(&self, span: Span, until: DateTime<Utc>) -> Result<()> {
+        within(self.limit, latencies::remove(&self.pool, span, until)).await
     }
 
     async fn regions(&self) -> Result<Vec<(Region, Region)>> {

@@ -3,6 +3,7 @@
 mod audit;
 mod codec;
 mod facts;
+mod latencies;
 mod mutations;
 mod registry;
 mod signing_keys;
@@ -30,6 +31,7 @@ use super::{
 };
 use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
+use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
 use crate::domain::resource::Scope;
@@ -264,6 +266,22 @@ impl Store for SqliteStore {
     async fn prepare_audit(&self) -> Result<()> {
         // One table holds everything.
         Ok(())
+    }
+
+    async fn put_latencies(&self, rows: &[LatencyRow]) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = latencies::put(&mut turn.connection, rows).await;
+        turn.end(outcome)
+    }
+
+    async fn latencies(&self, span: Span, since: DateTime<Utc>) -> Result<Vec<LatencyRow>> {
+        latencies::since(&self.readers, span, since).await
+    }
+
+    async fn remove_latencies(&self, span: Span, until: DateTime<Utc>) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = latencies::remove(&mut turn.connection, span, until).await;
+        turn.end(outcome)
     }
 
     async fn regions(&self) -> Result<Vec<(Region, Region)>> {
