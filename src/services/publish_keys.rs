@@ -1,5 +1,6 @@
 //! The JWKS documents: serialised once for each state of the keys, served from memory.
 
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 use arc_swap::Guard;
@@ -21,8 +22,8 @@ const LARGEST_SPREAD: f64 = 0.2;
 pub struct Published {
     /// Every region's live keys.
     pub union: Document,
-    /// This region's own.
-    pub own: Document,
+    /// Each region's own.
+    pub regions: BTreeMap<Region, Document>,
     /// Verifies tokens signed by any of them.
     pub verifier: KeySet,
     kids: Vec<String>,
@@ -50,19 +51,21 @@ impl Core {
     /// Serialises the documents again if the set or order of published keys is another one than before.
     pub fn publish_keys(&self, now: DateTime<Utc>) -> Result<(), JwksError> {
         let ring = self.key_ring.load();
-        let region = &self.settings.policy.region;
         let keys = ring.published(now);
         let kids: Vec<String> = keys.iter().map(|loaded| loaded.key.kid.clone()).collect();
         if self.published.load().kids == kids {
             return Ok(());
         }
         let union: Vec<PublicJwk> = keys.iter().map(|loaded| self.marked(loaded)).collect();
-        let own = keys.iter().filter(|loaded| loaded.key.region == *region);
-        let own = own.map(|loaded| self.marked(loaded)).collect();
+        let mut of_region = BTreeMap::<Region, Vec<PublicJwk>>::new();
+        for loaded in &keys {
+            of_region.entry(loaded.key.region.clone()).or_default().push(self.marked(loaded));
+        }
+        let document = |(region, keys)| (region, Document::of(&JwkSet { keys }));
         let verifier = KeySet::from_jwks(&union)?;
         let published = Published {
             union: Document::of(&JwkSet { keys: union }),
-            own: Document::of(&JwkSet { keys: own }),
+            regions: of_region.into_iter().map(document).collect(),
             verifier,
             kids,
         };

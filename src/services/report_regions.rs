@@ -136,6 +136,7 @@ impl Core {
             Ok(now) => now,
             Err(wrong) => return Some(wrong.to_string().into()),
         };
+        // Not whether they are fresh enough to sign with: gateways need the JWKS all the same.
         if self.key_ring.load().active(now).is_none() {
             return Some("no signing key is active".into());
         }

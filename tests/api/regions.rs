@@ -118,6 +118,28 @@ fn a_webservice_may_be_asked_for_under_the_address_of_a_region() {
     app.token_for(&READER, &elsewhere, &[]).expect(400);
 }
 
+#[test]
+fn each_regions_keys_are_published_by_every_region() {
+    let app = one_of_two();
+    app.get("/regions/other-rg/jwks.json").expect(404);
+    let (mut config, parts) = (app.deployment.config(), app.deployment.parts());
+    config.region.name = Region::parse("other-rg").unwrap();
+    let core = Arc::clone(&app.core);
+    app.block_on(async move {
+        compose(&config, parts).await.unwrap().tend_signing_keys().await.unwrap();
+        core.tend_signing_keys().await.unwrap();
+    });
+    let keys = |path: &str| app.get(path).expect(200).json()["keys"].as_array().unwrap().clone();
+    let union = keys("/.well-known/jwks.json");
+    for region in ["local", "other-rg"] {
+        let own = keys(&format!("/regions/{region}/jwks.json"));
+        assert!(!own.is_empty() && own.iter().all(|key| key["region"] == region));
+        let of_union: Vec<_> = union.iter().filter(|key| key["region"] == region).cloned().collect();
+        assert_eq!(own, of_union);
+    }
+    app.get("/regions/elsewhere/jwks.json").expect(404);
+}
+
 /// Region `at` of the report, after the kept one has grown too old.
 fn report(app: &TestApp, at: usize) -> Value {
     app.advance(11);
