@@ -15,11 +15,13 @@ pub struct HttpsError {
     what: String,
     /// Nobody answered, or not to the end: the same request may succeed later. A server that is not believed is none.
     pub is_outage: bool,
+    /// The deadline passed: with more time there might have been an answer.
+    pub is_late: bool,
 }
 
 impl HttpsError {
     fn local(what: String) -> Self {
-        Self { what, is_outage: false }
+        Self { what, is_outage: false, is_late: false }
     }
 
     fn of(url: &str, error: &ureq::Error) -> Self {
@@ -29,7 +31,8 @@ impl HttpsError {
             ureq::Error::Timeout(_) | ureq::Error::HostNotFound | ureq::Error::ConnectionFailed => true,
             _ => false,
         };
-        Self { what: format!("{url}: {error}"), is_outage }
+        let is_late = matches!(error, ureq::Error::Timeout(_));
+        Self { what: format!("{url}: {error}"), is_outage, is_late }
     }
 }
 

@@ -14,9 +14,12 @@ macro_rules! complain {
 
 mod apply;
 mod audit;
+mod fetch;
 mod keys;
 mod output;
+mod plot;
 mod quickstart;
+mod regions;
 mod serve;
 mod shell;
 mod token;
@@ -62,6 +65,8 @@ enum Command {
     Config(ConfigCommand),
     /// Fetch a token for a webservice; a kept one is returned until it should be refreshed
     Token(token::Args),
+    /// Show the regions: whether they answer, and how long issuing takes in each
+    Regions(regions::Args),
     /// Verify a token against a JWKS, as a gateway would
     Verify(verify::Args),
     /// Ask a running service whether it is ready: exit code 0 or 1, for containers
@@ -113,6 +118,7 @@ pub fn main() -> ExitCode {
         Command::Keys(command) => keys::run(command),
         Command::Config(ConfigCommand::Check(args)) => check(&args),
         Command::Token(args) => token::run(&args),
+        Command::Regions(args) => regions::run(&args),
         Command::Verify(args) => verify::run(&args),
         Command::Healthcheck(args) => verify::healthcheck(&args),
     };

@@ -15,8 +15,8 @@ use rcgen::{
 };
 
 use super::apply::{difference, private_file};
+use super::fetch::{KeptToken, fetch_token};
 use super::shell::{printable, quoted};
-use super::token::{KeptToken, fetch_token};
 use super::{DEADLINE, Failure, Outcome, runtime, serve};
 use crate::clock::Clock as _;
 use crate::config::{Config, Log, LogFormat};

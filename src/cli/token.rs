@@ -1,23 +1,30 @@
 //! `wsts token`: a token for a webservice, kept in a private file until its `refresh_by`.
+//!
+//! With several addresses, one for each region, the next one is asked when one does not answer or names another region.
 
+use std::collections::BTreeMap;
 use std::io::Write as _;
 use std::os::unix::fs::DirBuilderExt as _;
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
+use std::time::Instant;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
 
 use super::apply::private_file;
-use super::{DEADLINE, Failure, Outcome};
+use super::fetch::{FetchError, KeptToken, fetch_token, in_turn};
+use super::shell::printable;
+use super::{Failure, Outcome};
 use crate::clock::{Clock as _, SystemClock};
-use crate::https_client::{self, HttpsError};
+use crate::https_client;
 
 #[derive(clap::Args)]
 pub struct Args {
-    /// Base URL of the token service, such as https://sts.example
-    #[arg(long, env = "WSTS_URL")]
-    url: String,
+    /// Base URL of the token service, such as https://sts.example; again (or with commas) for further regions, in the
+    /// order in which to ask them
+    #[arg(long, env = "WSTS_URL", value_delimiter = ',', required = true)]
+    url: Vec<String>,
     /// ARM id of the webservice
     #[arg(long, env = "WSTS_WEBSERVICE")]
     webservice: String,
@@ -39,6 +46,9 @@ pub struct Args {
     /// Fetch a new token even if a kept one is still good
     #[arg(long)]
     fresh: bool,
+    /// Say on standard error what each address answered, and how fast
+    #[arg(long, short)]
+    verbose: bool,
     #[arg(long, value_enum, default_value_t = Format::Token)]
     format: Format,
 }
@@ -53,59 +63,38 @@ enum Format {
     Header,
 }
 
-/// A token as it is kept, times in Unix seconds.
+/// What lies in the cache.
 #[derive(Serialize, Deserialize)]
-pub struct KeptToken {
-    pub access_token: String,
-    pub refresh_by: i64,
-    pub expires_at: i64,
+struct Kept {
+    #[serde(flatten)]
+    token: KeptToken,
+    /// Which addresses did not give a token when they were last asked, and when that was, in Unix seconds.
+    #[serde(default)]
+    failed: BTreeMap<String, i64>,
 }
 
-#[derive(Deserialize)]
-struct TokenAnswer {
-    access_token: String,
-    expires_in: i64,
-    refresh_by: i64,
-}
-
-#[derive(Deserialize)]
-struct ErrorAnswer {
-    error: String,
-    error_description: String,
-}
-
-/// Why no token was fetched.
-#[derive(Debug, thiserror::Error)]
-pub enum FetchError {
-    /// Nobody answered, or the service has trouble of its own: a kept token bridges it.
-    #[error("{0}")]
-    Outage(String),
-    /// The service said no, or it could not be asked as the command line says.
-    #[error("{0}")]
-    Refused(String),
-}
-
-impl From<HttpsError> for FetchError {
-    fn from(error: HttpsError) -> Self {
-        let what = error.to_string();
-        if error.is_outage { Self::Outage(what) } else { Self::Refused(what) }
-    }
-}
+/// How long an address that failed is asked after the others. As long as a token lives: the next refresh does not wait
+/// for it, the one after finds a region that is back.
+const AVOID_SECONDS: i64 = 3600;
 
 pub fn run(args: &Args) -> Outcome {
     let now = SystemClock.now().timestamp();
     let file = cache_file(args)?;
-    let kept = read_kept(&file).filter(|_| !args.fresh);
+    let kept = read_kept(&file);
+    let mut failed = kept.as_ref().map(|kept| kept.failed.clone()).unwrap_or_default();
+    failed.retain(|_, since| now < *since + AVOID_SECONDS);
+    let kept = kept.map(|kept| kept.token).filter(|_| !args.fresh);
     let token = match kept {
         Some(kept) if now < kept.refresh_by => kept,
-        kept => match fetch(args, now) {
+        kept => match fetch(args, now, &mut failed) {
             Ok(token) => {
-                keep(&file, &token)?;
-                token
+                let kept = Kept { token, failed };
+                keep(&file, &kept)?;
+                kept.token
             }
             // Between refresh_by and the end a kept token bridges an outage, and never a refusal: who was disabled
             // must hear of it.
-            Err(FetchError::Outage(what)) => match kept.filter(|kept| now < kept.expires_at - 60) {
+            Err(FetchError::Outage { what, .. }) => match kept.filter(|kept| now < kept.expires_at - 60) {
                 Some(kept) => {
                     complain!("wsts: {what}; using the kept token");
                     kept
@@ -123,12 +112,41 @@ pub fn run(args: &Args) -> Outcome {
     Ok(ExitCode::SUCCESS)
 }
 
-fn fetch(args: &Args, now: i64) -> Result<KeptToken, FetchError> {
+/// Asks the addresses in turn and notes which of them failed.
+fn fetch(args: &Args, now: i64, failed: &mut BTreeMap<String, i64>) -> Result<KeptToken, FetchError> {
     let secret = secret(args).map_err(FetchError::Refused)?;
-    let base = args.url.trim_end_matches('/');
-    demand_https(base).map_err(FetchError::Refused)?;
-    let agent = https_client::agent(args.ca.as_deref(), DEADLINE)?;
-    fetch_token(&agent, base, &args.client_id, &secret, &format!("{base}{}", args.webservice), now)
+    let mut bases: Vec<&str> = args.url.iter().map(|url| url.trim_end_matches('/')).collect();
+    for base in &bases {
+        demand_https(base).map_err(FetchError::Refused)?;
+    }
+    // Stable: in the order given, but for those that failed lately.
+    bases.sort_by_key(|base| failed.contains_key(*base));
+    in_turn(&bases, |base, deadline| {
+        let started = Instant::now();
+        let fetched =
+            https_client::agent(args.ca.as_deref(), deadline).map_err(FetchError::from).and_then(|agent| {
+                fetch_token(
+                    &agent,
+                    base,
+                    &args.client_id,
+                    &secret,
+                    &format!("{base}{}", args.webservice),
+                    now,
+                )
+            });
+        if args.verbose {
+            let took = started.elapsed().as_millis();
+            match &fetched {
+                Ok(_) => eprintln!("wsts: {base} gave a token after {took} ms"),
+                Err(error) => eprintln!("wsts: after {took} ms: {}", printable(&error.to_string())),
+            }
+        }
+        match fetched {
+            Ok(_) => failed.remove(base),
+            Err(_) => failed.insert(base.to_owned(), now),
+        };
+        fetched
+    })
 }
 
 fn secret(args: &Args) -> Result<String, String> {
@@ -159,40 +177,6 @@ fn demand_https(base: &str) -> Result<(), String> {
     }
 }
 
-/// One client_credentials request.
-pub fn fetch_token(
-    agent: &ureq::Agent,
-    base: &str,
-    client_id: &str,
-    secret: &str,
-    resource: &str,
-    now: i64,
-) -> Result<KeptToken, FetchError> {
-    let url = format!("{base}/oauth2/token");
-    let form = [
-        ("grant_type", "client_credentials"),
-        ("client_id", client_id),
-        ("client_secret", secret),
-        ("resource", resource),
-    ];
-    let (status, text) = https_client::text(agent.post(&url).send_form(form), &url)?;
-    if status != 200 {
-        let why = serde_json::from_str::<ErrorAnswer>(&text)
-            .map_or(text, |answer| format!("{}: {}", answer.error, answer.error_description));
-        let what = format!("{url} answered {status}: {why}");
-        // RFC 6585, section 4; RFC 9110, section 15.6: the same request may succeed later.
-        let is_outage = status == 429 || status >= 500;
-        return Err(if is_outage { FetchError::Outage(what) } else { FetchError::Refused(what) });
-    }
-    let answer: TokenAnswer =
-        serde_json::from_str(&text).map_err(|error| FetchError::Refused(format!("{url}: {error}")))?;
-    Ok(KeptToken {
-        access_token: answer.access_token,
-        refresh_by: answer.refresh_by,
-        expires_at: now + answer.expires_in,
-    })
-}
-
 /// One file for each service, principal and webservice.
 fn cache_file(args: &Args) -> Result<PathBuf, Failure> {
     let folder = match (&args.cache, std::env::var_os("XDG_CACHE_HOME"), std::env::var_os("HOME")) {
@@ -206,21 +190,22 @@ fn cache_file(args: &Args) -> Result<PathBuf, Failure> {
         .mode(0o700)
         .create(&folder)
         .map_err(|error| format!("{}: {error}", folder.display()))?;
-    let name = format!("{}\n{}\n{}", args.url, args.client_id, args.webservice.to_ascii_lowercase());
+    let name =
+        format!("{}\n{}\n{}", args.url.join(","), args.client_id, args.webservice.to_ascii_lowercase());
     let digest = ring::digest::digest(&ring::digest::SHA256, name.as_bytes());
     let hex: String = digest.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect();
     Ok(folder.join(format!("{hex}.json")))
 }
 
-fn read_kept(file: &Path) -> Option<KeptToken> {
+fn read_kept(file: &Path) -> Option<Kept> {
     serde_json::from_slice(&std::fs::read(file).ok()?).ok()
 }
 
 /// Written beside and renamed, so that a reader never sees half a token.
-fn keep(file: &Path, token: &KeptToken) -> Result<(), Failure> {
+fn keep(file: &Path, kept: &Kept) -> Result<(), Failure> {
     let beside = file.with_extension(format!("{}.tmp", std::process::id()));
     let mut out = private_file(&beside)?;
-    out.write_all(&serde_json::to_vec(token)?)?;
+    out.write_all(&serde_json::to_vec(kept)?)?;
     std::fs::rename(&beside, file)?;
     Ok(())
 }

@@ -12,6 +12,7 @@ mod helpers;
 mod keys;
 mod output;
 mod quickstart;
+mod regions;
 mod serve;
 mod token;
 mod verify;

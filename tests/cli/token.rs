@@ -135,3 +135,44 @@ fn a_kept_token_bridges_an_outage_and_no_refusal() {
     // Nobody listens.
     assert_eq!(ask().expect(0).out, "kept\n");
 }
+
+#[test]
+fn the_next_address_gives_the_token_when_one_is_away_or_names_another() {
+    let place = Place::with_demo();
+    let _serving = place.serve();
+    let (dead, there) = (Place::new().port, place.url(""));
+    let dead = format!("http://127.0.0.1:{dead}");
+    let secret_file = format!("wsts-data/{READER}.secret");
+    let ask = |urls: &[&str], more: &[&str]| {
+        let webservice = format!("{WORKSPACE}/onlineEndpoints/scorer");
+        let fixed =
+            ["token", "--webservice", &webservice, "--ca", "wsts-data/ca.pem", "--cache", "cache", "-v"];
+        let urls: Vec<&str> = urls.iter().flat_map(|url| ["--url", url]).collect();
+        place.run(&[&fixed, urls.as_slice(), &as_reader(more, &secret_file)].concat())
+    };
+    let ended = ask(&[&dead, &there], &[]).expect(0);
+    assert_eq!(ended.out.trim().split('.').count(), 3, "{}", ended.out);
+    let said: Vec<_> = ended.err.lines().collect();
+    assert!(
+        said.len() == 2
+            && said[0].contains(&dead)
+            && said[1].starts_with(&format!("wsts: {there} gave a token after")),
+        "{said:?}"
+    );
+    // It is remembered which one was away.
+    let ended = ask(&[&dead, &there], &["--fresh"]).expect(0);
+    assert!(ended.err.lines().count() == 1 && ended.err.contains(&there), "{}", ended.err);
+
+    // One that serves another region names the right one, which comes next.
+    let stub = Place::new();
+    let body = format!(
+        "{{\"error\":\"invalid_target\",\"error_description\":\"elsewhere\",\"serving_regions\":[{{\"name\":\"local\",\"url\":\"{there}\"}}]}}"
+    );
+    let answering = answer_once(&stub, "421", &body);
+    let misdirected = format!("http://127.0.0.1:{}", stub.port);
+    let ended = ask(&[&misdirected, &dead, &there], &[]).expect(0);
+    answering.join().unwrap();
+    let said: Vec<_> = ended.err.lines().collect();
+    assert!(said.len() == 2 && said[0].contains("answered 421: invalid_target: elsewhere"), "{said:?}");
+    assert!(said[1].contains(&there), "{said:?}");
+}
