@@ -44,6 +44,16 @@ impl Caller {
         format!("{head}Content-Length: {}\r\n\r\n{body}", body.len()).into_bytes()
     }
 
+    /// `wsts token` as this caller at these addresses, with what it is told beside them.
+    pub fn command(&self, bases: &[&str], more: &[&str]) -> Command {
+        let mut command = wsts();
+        command.args(["token", "--verbose", "--client-id", &self.client_id, "--webservice"]);
+        command.arg(format!("{}/onlineEndpoints/scorer", workspace()));
+        command.args(bases.iter().flat_map(|base| ["--url", base])).args(more);
+        command.env("WSTS_CLIENT_SECRET", &self.secret);
+        command
+    }
+
     /// Asks for a token.
     pub fn ask(&self, agent: &ureq::Agent, base: &str) -> End {
         let mut answer = match agent.post(format!("{base}/oauth2/token")).send_form(self.form()) {
@@ -76,6 +86,8 @@ pub struct Deployment {
     pub callers: Vec<Caller>,
     /// Of each replica, for its listener and its ops listener: the same after a restart.
     ports: Vec<[u16; 2]>,
+    /// Of each replica; all are of one region unless a test says otherwise.
+    regions: [&'static str; REPLICAS],
 }
 
 /// Replicas that a deployment may have.
@@ -93,8 +105,13 @@ impl Deployment {
         let folder =
             tempfile::Builder::new().prefix("faults-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         prepare(folder.path());
-        let mut deployment =
-            Self { folder, storage: storage.to_owned(), callers: Vec::new(), ports: Vec::new() };
+        let mut deployment = Self {
+            folder,
+            storage: storage.to_owned(),
+            callers: Vec::new(),
+            ports: Vec::new(),
+            regions: ["local"; REPLICAS],
+        };
         deployment.ports = (0..REPLICAS).map(|_| [free_port(), free_port()]).collect();
         for (name, byte) in [("kek", 1_u8), ("pepper", 2)] {
             std::fs::write(deployment.path(name), URL_SAFE_NO_PAD.encode([byte; 32])).unwrap();
@@ -112,6 +129,23 @@ impl Deployment {
             .collect();
         assert_eq!(deployment.callers.len(), callers);
         deployment
+    }
+
+    /// With a replica in each of these regions.
+    pub fn in_regions(mut self, regions: [&'static str; REPLICAS]) -> Self {
+        self.regions = regions;
+        self
+    }
+
+    /// `[[regions]]`, if there are several.
+    fn listed(&self) -> String {
+        if self.regions.iter().all(|region| *region == self.regions[0]) {
+            return String::new();
+        }
+        let entry = |(number, name): (usize, &&str)| {
+            format!("[[regions]]\nname = \"{name}\"\nurl = \"{}\"\n", Replica::base(number, self))
+        };
+        self.regions.iter().enumerate().map(entry).collect()
     }
 
     /// The same on another database.
@@ -151,10 +185,13 @@ impl Deployment {
         let storage = self.storage.replace("{folder}", &folder);
         let text = format!(
             "[server]\nlisten = \"127.0.0.1:{}\"\nissuer = \"{ISSUER}\"\nunready_seconds = 1\n[ops]\nlisten = \"127.0.0.1:{}\"\n\
-             [region]\nname = \"local\"\n[storage]\n{storage}[secrets]\nkek_file = \"{folder}/kek\"\n\
+             [region]\nname = \"{}\"\n{}[storage]\n{storage}[secrets]\nkek_file = \"{folder}/kek\"\n\
              pepper_file = \"{folder}/pepper\"\n[audit]\nspool_file = \"{folder}/spool-{replica}/wsts.spool\"\n\
              [log]\nformat = \"json\"\n",
-            ports[0], ports[1]
+            ports[0],
+            ports[1],
+            self.regions[replica],
+            self.listed(),
         );
         std::fs::create_dir_all(self.path(&format!("spool-{replica}"))).unwrap();
         let path = self.path(&format!("replica-{replica}.toml"));
@@ -320,7 +357,7 @@ pub fn get(url: &str) -> Option<(u16, String)> {
 }
 
 /// The binary, without settings of whoever runs the tests.
-fn wsts() -> Command {
+pub fn wsts() -> Command {
     let mut command = Command::new(env!("CARGO_BIN_EXE_wsts"));
     for (name, _) in std::env::vars().filter(|(name, _)| name.starts_with("WSTS_")) {
         command.env_remove(name);
@@ -338,7 +375,7 @@ fn registry(callers: usize) -> String {
     let mut text = format!(
         "[[tenants]]\nid = \"{TENANT}\"\nname = \"faults\"\n\
          [[subscriptions]]\nid = \"{SUBSCRIPTION}\"\ntenant = \"{TENANT}\"\nname = \"faults\"\n\
-         [[workspaces]]\nid = \"{workspace}\"\nhome_region = \"local\"\n\
+         [[workspaces]]\nid = \"{workspace}\"\nhome_region = \"local\"\nfailover_regions = [\"beside\"]\n\
          [[webservices]]\nworkspace = \"{workspace}\"\nname = \"scorer\"\ncompute_type = \"AKS\"\nauth_mode = \"token\"\n"
     );
     for number in 0..callers {

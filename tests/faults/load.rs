@@ -157,7 +157,15 @@ pub fn agent() -> ureq::Agent {
 
 /// The `jti` of a JWT; nothing is verified here.
 pub fn token_id(token: &str) -> Option<String> {
+    Some(claims_of(token)?["jti"].as_str()?.to_owned())
+}
+
+/// What stands in a JWT; nothing is verified here.
+pub fn claims(token: &str) -> serde_json::Value {
+    claims_of(token).unwrap_or_else(|| panic!("no JWT: {token}"))
+}
+
+fn claims_of(token: &str) -> Option<serde_json::Value> {
     let payload = URL_SAFE_NO_PAD.decode(token.split('.').nth(1)?).ok()?;
-    let claims: serde_json::Value = serde_json::from_slice(&payload).ok()?;
-    Some(claims["jti"].as_str()?.to_owned())
+    serde_json::from_slice(&payload).ok()
 }

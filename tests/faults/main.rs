@@ -18,6 +18,7 @@ mod overload;
 #[path = "../support/postgres_server.rs"]
 mod postgres_server;
 mod proxy;
+mod regions;
 mod replicas;
 
 /// One fault at a time: they share two cores, and figures of one must not be the load of another.
