@@ -118,10 +118,8 @@ fn a_webservice_may_be_asked_for_under_the_address_of_a_region() {
     app.token_for(&READER, &elsewhere, &[]).expect(400);
 }
 
-#[test]
-fn each_regions_keys_are_published_by_every_region() {
-    let app = one_of_two();
-    app.get("/regions/other-rg/jwks.json").expect(404);
+/// Has the other region make its keys, and this one read them.
+fn start_other_region(app: &TestApp) {
     let (mut config, parts) = (app.deployment.config(), app.deployment.parts());
     config.region.name = Region::parse("other-rg").unwrap();
     let core = Arc::clone(&app.core);
@@ -129,15 +127,51 @@ fn each_regions_keys_are_published_by_every_region() {
         compose(&config, parts).await.unwrap().tend_signing_keys().await.unwrap();
         core.tend_signing_keys().await.unwrap();
     });
-    let keys = |path: &str| app.get(path).expect(200).json()["keys"].as_array().unwrap().clone();
-    let union = keys("/.well-known/jwks.json");
+}
+
+fn keys_at(app: &TestApp, path: &str) -> Vec<Value> {
+    app.get(path).expect(200).json()["keys"].as_array().unwrap().clone()
+}
+
+#[test]
+fn each_regions_keys_are_published_by_every_region() {
+    let app = one_of_two();
+    app.get("/regions/other-rg/jwks.json").expect(404);
+    start_other_region(&app);
+    let union = keys_at(&app, "/.well-known/jwks.json");
     for region in ["local", "other-rg"] {
-        let own = keys(&format!("/regions/{region}/jwks.json"));
+        let own = keys_at(&app, &format!("/regions/{region}/jwks.json"));
         assert!(!own.is_empty() && own.iter().all(|key| key["region"] == region));
         let of_union: Vec<_> = union.iter().filter(|key| key["region"] == region).cloned().collect();
         assert_eq!(own, of_union);
     }
     app.get("/regions/elsewhere/jwks.json").expect(404);
+}
+
+#[test]
+fn the_keys_of_a_lost_region_stay_until_they_are_to_be_removed() {
+    let app = one_of_two();
+    start_other_region(&app);
+    let (core, store) = (Arc::clone(&app.core), Arc::clone(&app.core.store));
+    let stored = app.block_on(async move { store.signing_keys().await.unwrap() });
+    let mut lost: Vec<_> = stored
+        .into_iter()
+        .filter(|stored| stored.key.region.as_str() == "other-rg")
+        .map(|stored| (stored.key.life.remove_at.timestamp(), stored.key.kid))
+        .collect();
+    lost.sort();
+    assert!(!lost.is_empty());
+    let is_published = |at: i64, kid: &str| {
+        app.advance(at - app.now());
+        let core = Arc::clone(&core);
+        app.block_on(async move { core.tend_signing_keys().await.unwrap() });
+        keys_at(&app, "/.well-known/jwks.json").iter().any(|key| key["kid"] == kid)
+    };
+    for (remove_at, kid) in &lost {
+        assert!(is_published(remove_at - 2, kid), "{kid}");
+        assert!(!is_published(remove_at + 1, kid), "{kid}");
+    }
+    app.get("/regions/other-rg/jwks.json").expect(404);
 }
 
 /// Region `at` of the report, after the kept one has grown too old.
