@@ -135,6 +135,9 @@ fn check(args: &ConfigArg) -> Outcome {
     config.secrets.pepper()?;
     telemetry::filter(&config.log)?;
     check_certificate(&config)?;
+    for what in config.secrets.exposed() {
+        complain!("wsts: {what}");
+    }
     say!("{}: good", args.config.display());
     Ok(ExitCode::SUCCESS)
 }
@@ -181,15 +184,20 @@ fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
     tokio::runtime::Builder::new_current_thread().enable_all().build()
 }
 
-/// Signing keys must not end up in a crash dump, and no file that is made here is for others to read.
+/// Signing keys must not end up in a crash dump, nor be read out of memory by another process of the same user, and no
+/// file that is made here is for others to read.
 fn protect_process() {
     let none = libc::rlimit { rlim_cur: 0, rlim_max: 0 };
-    // SAFETY: the pointer is to a live local and setrlimit only reads it; umask takes a number and can't fail.
+    // SAFETY: the pointer is to a live local and setrlimit only reads it; umask takes a number and can't fail; prctl takes
+    // numbers for this option.
     #[allow(unsafe_code)]
     unsafe {
         // A refusal leaves the system's own limit, which is usually 0 as well.
         let _ = libc::setrlimit(libc::RLIMIT_CORE, &raw const none);
         libc::umask(0o077);
+        // A limit of 0 does not hold for a core_pattern that pipes to a program; this does.
+        #[cfg(target_os = "linux")]
+        let _ = libc::prctl(libc::PR_SET_DUMPABLE, 0, 0, 0, 0);
     }
 }
 

@@ -4,6 +4,7 @@
 mod limits;
 mod log;
 mod regions;
+mod secrets;
 mod storage;
 
 use std::net::SocketAddr;
@@ -13,17 +14,16 @@ use chrono::Duration;
 use figment::Figment;
 use figment::providers::{Env, Format as _, Toml};
 use serde::Deserialize;
-use zeroize::Zeroizing;
 
 pub use self::limits::Limits;
 pub use self::log::{Log, LogFormat};
 pub use self::regions::{ListedRegion, RegionSection, addresses};
+pub use self::secrets::{Key, Secrets};
 pub use self::storage::{Place, Storage};
 
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
 use crate::federation::TrustedIssuer;
-use crate::signing::sealing::{self, KEY_BYTES};
 
 /// Everything an operator decides.
 #[derive(Debug, Clone, Deserialize)]
@@ -87,16 +87,6 @@ pub struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub struct Ops {
     pub listen: SocketAddr,
-}
-
-/// Each either in the environment or in a file. A KEK may be a list: the first seals, all open.
-#[derive(Clone, Default, Deserialize)]
-#[serde(deny_unknown_fields, default)]
-pub struct Secrets {
-    pub kek: Option<String>,
-    pub kek_file: Option<PathBuf>,
-    pub pepper: Option<String>,
-    pub pepper_file: Option<PathBuf>,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -199,25 +189,10 @@ impl Default for AuditSection {
     }
 }
 
-impl std::fmt::Debug for Secrets {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let shown = |value: &Option<String>| value.as_ref().map(|_| "redacted");
-        f.debug_struct("Secrets")
-            .field("kek", &shown(&self.kek))
-            .field("kek_file", &self.kek_file)
-            .field("pepper", &shown(&self.pepper))
-            .field("pepper_file", &self.pepper_file)
-            .finish()
-    }
-}
-
 /// The configuration can't be used; the text names the key and where it stands.
 #[derive(Debug, thiserror::Error)]
 #[error("{0}")]
 pub struct ConfigError(pub String);
-
-/// 32 bytes that wipe themselves.
-pub type Key = Zeroizing<[u8; KEY_BYTES]>;
 
 /// Longer than this nobody waits for a stop.
 const MAX_DRAIN_SECONDS: u64 = 3600;
@@ -341,40 +316,4 @@ impl Config {
 fn collide(one: SocketAddr, other: SocketAddr) -> bool {
     let overlap = one.ip() == other.ip() || one.ip().is_unspecified() || other.ip().is_unspecified();
     one.port() == other.port() && one.port() != 0 && overlap
-}
-
-impl Secrets {
-    /// The KEKs, the primary first. A file holds one a line.
-    pub fn keks(&self) -> Result<(Key, Vec<Key>), ConfigError> {
-        let text = secret("kek", self.kek.as_deref(), self.kek_file.as_deref())?;
-        let mut keys = text.split([',', '\n', ' ']).map(str::trim).filter(|part| !part.is_empty());
-        let parse = |part: &str| {
-            sealing::parse_key("secrets.kek", part).map_err(|error| ConfigError(error.to_string()))
-        };
-        let primary = parse(keys.next().unwrap_or_default())?;
-        Ok((primary, keys.map(parse).collect::<Result<_, _>>()?))
-    }
-
-    pub fn pepper(&self) -> Result<Key, ConfigError> {
-        let text = secret("pepper", self.pepper.as_deref(), self.pepper_file.as_deref())?;
-        sealing::parse_key("secrets.pepper", &text).map_err(|error| ConfigError(error.to_string()))
-    }
-}
-
-fn secret(name: &str, value: Option<&str>, file: Option<&Path>) -> Result<Zeroizing<String>, ConfigError> {
-    match (value, file) {
-        (Some(value), None) => Ok(Zeroizing::new(value.to_owned())),
-        (None, Some(file)) => std::fs::read_to_string(file)
-            .map(Zeroizing::new)
-            .map_err(|error| ConfigError(format!("secrets.{name}_file: {}: {error}", file.display()))),
-        (Some(_), Some(_)) => {
-            Err(ConfigError(format!("secrets.{name} and secrets.{name}_file: give one of them")))
-        }
-        (None, None) => {
-            let variable = name.to_ascii_uppercase();
-            Err(ConfigError(format!(
-                "secrets.{name}_file is missing: name a file, or set WSTS_SECRETS__{variable} or WSTS_SECRETS__{variable}_FILE"
-            )))
-        }
-    }
 }

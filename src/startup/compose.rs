@@ -46,6 +46,11 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     provider::install();
     // Before the database is touched: what can't be read there must not be made anew.
     let (primary, others) = config.secrets.keks()?;
+    if spools {
+        for what in config.secrets.exposed() {
+            tracing::warn!("{what}");
+        }
+    }
     let keks = KekList::new(&primary, &others);
     let pepper_key = config.secrets.pepper()?;
     let pepper = Pepper::new(&pepper_key);

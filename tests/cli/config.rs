@@ -102,3 +102,25 @@ fn the_environment_goes_over_the_file() {
     let ended: Ended = command.env("WSTS_SERVER__LISTNE", "127.0.0.1:1").output().unwrap().into();
     assert!(ended.expect(1).err.to_lowercase().contains("listne"));
 }
+
+#[test]
+fn a_secret_that_every_user_may_read_is_told_and_not_refused() {
+    use std::os::unix::fs::PermissionsExt as _;
+    let place = Place::with_demo();
+    assert_eq!(place.over_demo(&["config", "check"]).expect(0).err, "");
+    for (mode, told) in [(0o444, true), (0o440, false), (0o400, false)] {
+        std::fs::set_permissions(place.path("wsts-data/kek"), std::fs::Permissions::from_mode(mode)).unwrap();
+        let ended = place.over_demo(&["config", "check"]).expect(0);
+        assert_eq!(ended.err.contains("secrets.kek_file: "), told, "{mode:o}: {}", ended.err);
+        assert!(!ended.err.contains("pepper"), "{}", ended.err);
+    }
+}
+
+#[test]
+fn a_passphrase_is_no_kek() {
+    let place = Place::with_demo();
+    place.write("wsts-data/kek", "correct horse battery staple");
+    let ended = place.over_demo(&["config", "check"]).expect(1);
+    assert!(ended.err.contains("must be exactly 32 random bytes"), "{}", ended.err);
+    assert!(!ended.err.contains("horse"), "{}", ended.err);
+}

@@ -143,6 +143,10 @@ impl Place {
 pub struct Serving(Child);
 
 impl Serving {
+    pub fn id(&self) -> u32 {
+        self.0.id()
+    }
+
     pub fn terminate(&self) {
         let sent = Command::new("kill").args(["-TERM", &self.0.id().to_string()]).status().unwrap();
         assert!(sent.success());

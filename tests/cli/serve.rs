@@ -84,3 +84,45 @@ fn a_log_line_holds_no_secret() {
     assert!(log.contains("request refused"), "{log}");
     assert!(!log.contains(&place.read(&secret_file)) && !log.contains("eyJ"), "{log}");
 }
+
+/// Of the running service: a crash leaves no memory behind.
+#[cfg(target_os = "linux")]
+#[test]
+fn a_serving_process_leaves_no_core() {
+    let place = Place::with_demo();
+    let serving = place.serve();
+    let limits = std::fs::read_to_string(format!("/proc/{}/limits", serving.id())).unwrap();
+    let line = limits.lines().find(|line| line.starts_with("Max core file size")).unwrap();
+    let words: Vec<_> = line.split_whitespace().collect();
+    assert_eq!(words[4..], ["0", "0", "bytes"], "{line}");
+}
+
+/// Of every command: its memory is not for other processes of its user. The system then gives what is in /proc to root,
+/// so the command is run by somebody else.
+#[cfg(target_os = "linux")]
+#[test]
+fn the_memory_of_a_command_is_not_for_others_of_its_user() {
+    use std::os::unix::fs::{MetadataExt as _, PermissionsExt as _};
+    use std::os::unix::process::CommandExt as _;
+    const NOBODY: u32 = 65534;
+    let place = Place::new();
+    let is_root = std::fs::metadata("/proc/self").unwrap().uid() == 0;
+    // It asks, and is never answered.
+    let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    let url = format!("http://{}/readyz", silent.local_addr().unwrap());
+    let mut command = place.command(&["healthcheck", "--url", &url]);
+    if is_root {
+        // Somewhere that nobody may enter, too.
+        std::fs::set_permissions(place.path(""), std::fs::Permissions::from_mode(0o755)).unwrap();
+        let copy = place.path("wsts");
+        std::fs::copy(env!("CARGO_BIN_EXE_wsts"), &copy).unwrap();
+        command = std::process::Command::new(copy);
+        command.args(["healthcheck", "--url", &url]).current_dir("/").uid(NOBODY).gid(NOBODY);
+    }
+    let mut child = command.spawn().unwrap();
+    silent.accept().unwrap();
+    let owner = std::fs::metadata(format!("/proc/{}/environ", child.id())).unwrap().uid();
+    child.kill().unwrap();
+    child.wait().unwrap();
+    assert_eq!(owner, 0, "the process belongs to its user, as one does that may be traced");
+}
