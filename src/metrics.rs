@@ -38,6 +38,7 @@ pub struct Metrics {
     pub signing_key_info: IntGaugeVec,
     pub signing_key_activation: GaugeVec,
     pub signing_key_not_after: GaugeVec,
+    pub signing_keys_unusable: IntGauge,
     pub jwks_requests: IntCounterVec,
     pub jwks_stale: IntCounter,
     pub http_requests_in_flight: IntGauge,
@@ -129,6 +130,11 @@ impl Metrics {
                 "sts_signing_key_not_after_timestamp_seconds",
                 "When the active signing key signs no more.",
                 &["alg"],
+            )?,
+            signing_keys_unusable: gauge(
+                r,
+                "sts_signing_keys_unusable",
+                "Whether the signing keys in the database can't be opened or checked (1); the loaded ones go on.",
             )?,
             jwks_requests: counters(
                 r,

@@ -90,7 +90,7 @@ async fn follow(core: &Core) {
         };
         // States of keys are a function of time, so they are looked at even when nothing was written.
         if (keys_changed || tick.is_multiple_of(TEND_EVERY_TICKS))
-            && let Err(error) = core.tend_signing_keys().await
+            && let Err(error) = core.watch_signing_keys().await
         {
             tracing::error!(error = %error, "signing keys could not be tended; the loaded ones go on");
         }

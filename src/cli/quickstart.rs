@@ -25,7 +25,7 @@ use crate::https_client;
 use crate::services::Core;
 use crate::services::registry_file::RegistryFile;
 use crate::signing::verifier::{Expected, KeySet};
-use crate::startup::{Parts, start};
+use crate::startup::{Parts, StartError, start};
 use crate::telemetry;
 
 #[derive(clap::Args)]
@@ -57,7 +57,12 @@ pub fn run(args: &Args) -> Outcome {
     let config = prepare(args)?;
     let registry: RegistryFile = toml::from_str(REGISTRY)?;
     runtime()?.block_on(async {
-        let running = start(&config, Parts::default()).await?;
+        let running = start(&config, Parts::default()).await.map_err(|error| match error {
+            StartError::Issuer { remembered, .. } => Failure(format!(
+                "this demo was made as {remembered}: give that port with --port, or begin anew in another folder (--data)"
+            )),
+            other => other.into(),
+        })?;
         register(&running.core, &registry, &args.data).await?;
         let stopper = running.stopper();
         let base = config.server.issuer.clone();

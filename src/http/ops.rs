@@ -28,8 +28,9 @@ async fn live() -> HttpResponse {
     HttpResponse::Ok().body("live\n")
 }
 
-/// Whether requests should come here: the clock is right, a signing key is active, its JWKS is fresh, and no drain has begun. Without its
-/// database the service goes on with what it knows: ready, and says that it is degraded.
+/// Whether requests should come here: the clock is right, the signing keys in the database can be used, one is active, its
+/// JWKS is fresh, and no drain has begun. Without its database the service goes on with what it knows: ready, and says
+/// that it is degraded.
 async fn ready(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     match why_not_ready(&core, &draining) {
         None if core.recorder.is_diverted()

@@ -19,12 +19,13 @@ pub mod registry_file;
 pub mod remove_audit;
 pub mod report_regions;
 pub mod rotate_signing_keys;
+pub mod watch_signing_keys;
 
 use std::net::IpAddr;
 use std::sync::Arc;
 use std::time::{Duration, Instant};
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use uuid::Uuid;
 
 use self::admit::Admission;
@@ -70,6 +71,8 @@ pub struct Core {
     pub pepper: Pepper,
     pub keks: KekList,
     pub key_ring: ArcSwap<KeyRing>,
+    /// Why the signing keys in the database can't be used, if they can't.
+    pub key_trouble: ArcSwapOption<String>,
     pub published: ArcSwap<publish_keys::Published>,
     pub latencies: keep_latencies::LatencyBook,
     pub regions: report_regions::RegionsKept,

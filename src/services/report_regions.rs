@@ -130,12 +130,15 @@ impl Core {
         document
     }
 
-    /// Why this process issues nothing, if that is so: the clock is wrong, no key is active, or its JWKS is too old.
+    /// Why this process issues nothing, if that is so: the clock is wrong, the keys can't be used, none is active, or its JWKS is too old.
     pub fn why_not_issuing(&self) -> Option<Cow<'static, str>> {
         let now = match self.clock.confirmed() {
             Ok(now) => now,
             Err(wrong) => return Some(wrong.to_string().into()),
         };
+        if let Some(trouble) = self.key_trouble.load_full() {
+            return Some(format!("the signing keys in the database can't be used: {trouble}").into());
+        }
         // Not whether they are fresh enough to sign with: gateways need the JWKS all the same.
         if self.key_ring.load().active(now).is_none() {
             return Some("no signing key is active".into());

@@ -89,6 +89,13 @@ impl PublicJwk {
     }
 }
 
+impl PublicJwk {
+    /// Whether its kid is the thumbprint of this key and no other.
+    pub fn is_named_after_itself(&self) -> bool {
+        self.kid == thumbprint(&self.members)
+    }
+}
+
 /// RFC 7638, section 3: SHA-256 over the required members in lexicographic order.
 fn thumbprint(members: &KeyMembers) -> String {
     let kty = members.kty();

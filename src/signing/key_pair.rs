@@ -16,8 +16,8 @@ const RSA_MIN_BITS: usize = 2048;
 pub enum KeyError {
     #[error("the private key is not a PKCS#8 {0} key: {1}")]
     Rejected(&'static str, String),
-    #[error("the RSA key has {0} bits; at least {RSA_MIN_BITS} are needed")]
-    RsaTooSmall(usize),
+    #[error("the RSA key is shorter than {RSA_MIN_BITS} bits")]
+    RsaTooShort,
     #[error("{0} keys can't be generated here: import one with `wsts keys import`")]
     NotGenerated(&'static str),
     #[error("the key did not verify its own signature")]
@@ -51,10 +51,14 @@ impl KeyPair {
                 Self::EdDsa(Ed25519KeyPair::from_pkcs8_maybe_unchecked(der).map_err(rejected)?)
             }
             SigningAlgorithm::Rs256 => {
-                let pair = RsaKeyPair::from_pkcs8(der).map_err(rejected)?;
-                let bits = pair.public().modulus_len() * 8;
-                if bits < RSA_MIN_BITS {
-                    return Err(KeyError::RsaTooSmall(bits));
+                // ring has the same least size, and this word for it.
+                let too_short = |error: &ring::error::KeyRejected| error.to_string() == "TooSmall";
+                let pair = RsaKeyPair::from_pkcs8(der).map_err(|error| match too_short(&error) {
+                    true => KeyError::RsaTooShort,
+                    false => rejected(error),
+                })?;
+                if pair.public().modulus_len() * 8 < RSA_MIN_BITS {
+                    return Err(KeyError::RsaTooShort);
                 }
                 Self::Rs256(Box::new(pair))
             }

@@ -126,7 +126,8 @@ impl LoadedKey {
 fn load_key(row: &StoredSigningKey, region: &Region, keks: &KekList) -> Result<LoadedKey, LoadError> {
     let kid = || row.key.kid.clone();
     let jwk: PublicJwk = serde_json::from_str(&row.public_jwk).map_err(|_| LoadError::BadJwk(kid()))?;
-    if jwk.kid != row.key.kid {
+    // Another region's key is published from its row alone.
+    if jwk.kid != row.key.kid || !jwk.is_named_after_itself() {
         return Err(LoadError::Swapped(kid()));
     }
     let signing = match &row.private {

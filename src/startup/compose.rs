@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use arc_swap::ArcSwap;
+use arc_swap::{ArcSwap, ArcSwapOption};
 use chrono::Duration;
 use uuid::Uuid;
 
@@ -60,6 +60,9 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     };
     let spool = if spools { Some(open_spool(store.as_ref(), config, &parts).await?) } else { None };
     check_secrets(store.as_ref(), &pepper, &keks).await?;
+    if spools {
+        check_issuer(store.as_ref(), &config.server.issuer).await?;
+    }
     let region = config.region.name.clone();
     let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
     for (home, compute) in store.regions().await? {
@@ -91,6 +94,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         pepper,
         keks,
         key_ring: ArcSwap::from_pointee(ring),
+        key_trouble: ArcSwapOption::empty(),
         published: ArcSwap::default(),
         latencies,
         regions: RegionsKept::default(),
@@ -117,6 +121,16 @@ async fn check_secrets(store: &dyn Store, pepper: &Pepper, keks: &KekList) -> Re
         if !keks.has(kek_id) {
             return Err(StartError::Kek(hex(&kek_id)));
         }
+    }
+    Ok(())
+}
+
+/// Refuses to issue under another name than this database did before: gateways would trust some of the tokens only.
+async fn check_issuer(store: &dyn Store, issuer: &str) -> Result<(), StartError> {
+    let remembered = store.remember("issuer", issuer.as_bytes()).await?;
+    if remembered != issuer.as_bytes() {
+        let remembered = String::from_utf8_lossy(&remembered).into_owned();
+        return Err(StartError::Issuer { remembered, configured: issuer.to_owned() });
     }
     Ok(())
 }

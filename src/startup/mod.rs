@@ -45,6 +45,10 @@ pub enum StartError {
         "access keys in this database are sealed under KEK {0}, which is not configured: start with that KEK, or name it after the new one if it was replaced"
     )]
     Kek(String),
+    #[error(
+        "this database issues as `{remembered}`, but server.issuer is `{configured}`: all replicas of a database have one issuer. Correct it; if the name is to change, see \"Change the issuer\" in docs/operations.md"
+    )]
+    Issuer { remembered: String, configured: String },
     #[error(transparent)]
     Spool(#[from] SpoolError),
     #[error("can't listen on {0}: {1}")]
@@ -90,7 +94,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let core = Arc::new(compose::serving(config, parts).await?);
     // Before any key is made by it.
     core.compare_clock().await?;
-    core.tend_signing_keys().await?;
+    core.watch_signing_keys().await?;
     let draining = Data::new(Draining::default());
     let io = |error: std::io::Error| StartError::Other(error.to_string());
     let data = Data::from(Arc::clone(&core));

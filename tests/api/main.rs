@@ -36,6 +36,7 @@ mod roles;
 mod routes;
 mod signer;
 mod signing_keys;
+mod spoiled_keys;
 mod tenants;
 mod tokens;
 mod v1_services;

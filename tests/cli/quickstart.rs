@@ -78,3 +78,13 @@ fn the_printed_lines_paste_though_the_folder_has_a_space_and_a_quote() {
     let listed = shell.args(["-c", &line]).current_dir(place.path("")).output().unwrap();
     assert!(listed.status.success(), "{line}: {}", String::from_utf8_lossy(&listed.stderr));
 }
+
+#[test]
+fn another_port_over_the_same_demo_is_refused_with_the_port_it_has() {
+    let place = Place::with_demo();
+    let (other, ops) = (Place::new().port.to_string(), place.ops_port.to_string());
+    let args = ["quickstart", "--once", "--port", &other, "--ops-port", &ops];
+    let ended = place.run(&args).expect(1);
+    assert!(ended.err.contains(&format!("was made as https://localhost:{}", place.port)), "{}", ended.err);
+    place.quickstart().expect(0);
+}
