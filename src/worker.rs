@@ -1,4 +1,5 @@
-//! What runs beside the requests: tending the signing keys, following what other processes changed, comparing clocks.
+//! What runs beside the requests: tending the signing keys, following what other processes changed, comparing clocks,
+//! saying that this process lives.
 
 use std::sync::Arc;
 use std::time::Duration;
@@ -16,6 +17,8 @@ const COMPARE_EVERY: Duration = Duration::from_secs(1);
 const KEEP_LATENCIES_EVERY: Duration = Duration::from_secs(15);
 /// Ticks of the above between two removals of old ones: ten minutes.
 const FORGET_LATENCIES_EVERY_TICKS: u32 = 40;
+/// How often this replica says that it lives: six times before it is taken for dead.
+const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// How often room is made for the audit of the coming months.
 const PREPARE_EVERY: Duration = Duration::from_secs(3600);
 
@@ -27,7 +30,8 @@ pub async fn run(core: Arc<Core>) {
         ship(&core),
         compare_clock(&core),
         prepare_audit(&core),
-        keep_latencies(&core)
+        keep_latencies(&core),
+        announce(&core)
     );
 }
 
@@ -54,6 +58,13 @@ async fn keep_latencies(core: &Core) {
         {
             tracing::debug!(error = %error, "old latencies could not be removed");
         }
+    }
+}
+
+async fn announce(core: &Core) {
+    loop {
+        tokio::time::sleep(ANNOUNCE_EVERY).await;
+        core.announce().await;
     }
 }
 

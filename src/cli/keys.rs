@@ -59,6 +59,10 @@ enum Format {
     Jwks,
     /// Public keys in PEM, each under a line with its kid
     Pem,
+    /// Put every row that another KEK sealed under the first one of the configuration
+    ///
+    /// Refused while a replica serves that does not have it. A run that was interrupted is ended by the next one.
+    Rewrap(super::rewrap::Args),
 }
 
 #[derive(clap::Args)]
@@ -101,6 +105,7 @@ pub fn run(command: Command) -> Outcome {
                 told(core, &intervention)
             })
         }
+        Command::Rewrap(args) => super::rewrap::run(&args),
     }
 }
 

@@ -20,6 +20,7 @@ mod output;
 mod plot;
 mod quickstart;
 mod regions;
+mod rewrap;
 mod serve;
 mod shell;
 mod token;

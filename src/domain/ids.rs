@@ -85,6 +85,10 @@ uuid_id!(
     /// What one writer of audit records writes in one go.
     ChainId
 );
+uuid_id!(
+    /// A process that serves.
+    ReplicaId
+);
 
 impl AuditRecordId {
     /// To the millisecond (RFC 9562 section 5.7); `None` for an id that is not of this service's making.

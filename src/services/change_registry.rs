@@ -145,6 +145,8 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
         Mutation::DestroySigningKey(kid) => {
             (format!("signing key {kid}"), "destroy private bytes".to_owned())
         }
+        Mutation::RewrapSigningKey(kid, _) => (format!("signing key {kid}"), "re-wrap".to_owned()),
+        Mutation::RewrapAccessKey(key, name, _) => (key.clone(), format!("re-wrap {} key", name.as_str())),
     };
     (resource, verb)
 }

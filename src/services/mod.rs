@@ -17,7 +17,9 @@ pub mod publish_keys;
 pub mod read_registry;
 pub mod registry_file;
 pub mod remove_audit;
+pub mod replicas;
 pub mod report_regions;
+pub mod rewrap;
 pub mod rotate_signing_keys;
 pub mod watch_signing_keys;
 
@@ -35,6 +37,7 @@ use crate::directory::Directory;
 use crate::directory::verified::VerifiedTokens;
 use crate::domain::audit::RequestFacts;
 use crate::domain::denial::Denial;
+use crate::domain::ids::ReplicaId;
 use crate::domain::issuance::Policy;
 use crate::domain::region::RegionAddress;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
@@ -70,6 +73,8 @@ pub struct Core {
     pub entropy: Arc<dyn Entropy>,
     pub pepper: Pepper,
     pub keks: KekList,
+    /// Random: no two processes share one, nor do two runs of one.
+    pub replica_id: ReplicaId,
     pub key_ring: ArcSwap<KeyRing>,
     /// Why the signing keys in the database can't be used, if they can't.
     pub key_trouble: ArcSwapOption<String>,

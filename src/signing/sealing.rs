@@ -102,6 +102,11 @@ impl KekList {
         self.0.iter().any(|kek| kek.id == id)
     }
 
+    /// The ids of all of them, the primary's first.
+    pub fn ids(&self) -> Vec<[u8; 8]> {
+        self.0.iter().map(|kek| kek.id).collect()
+    }
+
     /// Id of the KEK that seals: first 8 bytes of SHA-256("kek-id" || KEK).
     pub fn primary_id(&self) -> [u8; 8] {
         self.0.first().map(|kek| kek.id).unwrap_or_default()
@@ -131,6 +136,33 @@ impl KekList {
         kek_id: [u8; 8],
         sealed: &SealedPrivate,
     ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
+        let broken = || SealingError::Broken(place.what.clone());
+        let data_key = self.open_data_key(place, kek_id, &sealed.data_key)?;
+        let data_key =
+            Zeroizing::new(<[u8; KEY_BYTES]>::try_from(data_key.as_slice()).map_err(|_| broken())?);
+        open(&aead_key(&data_key), &place.aad(), &sealed.private).ok_or_else(broken)
+    }
+
+    /// Seals the data key of a place anew, under the primary. The value stays as it is and is not opened.
+    pub fn rewrap(
+        &self,
+        place: &Place,
+        kek_id: [u8; 8],
+        data_key: &[u8],
+        entropy: &dyn Entropy,
+    ) -> Result<Vec<u8>, SealingError> {
+        let broken = || SealingError::Broken(place.what.clone());
+        let data_key = self.open_data_key(place, kek_id, data_key)?;
+        let primary = self.0.first().ok_or_else(broken)?;
+        seal(&primary.key, &place.kek_aad(&primary.id), &data_key, entropy).ok_or_else(broken)
+    }
+
+    fn open_data_key(
+        &self,
+        place: &Place,
+        kek_id: [u8; 8],
+        sealed: &[u8],
+    ) -> Result<Zeroizing<Vec<u8>>, SealingError> {
         let Some(kek) = self.0.iter().find(|kek| kek.id == kek_id) else {
             let configured: Vec<String> = self.0.iter().map(|kek| hex(&kek.id)).collect();
             return Err(SealingError::NoSuchKek {
@@ -139,11 +171,8 @@ impl KekList {
                 configured: configured.join(", "),
             });
         };
-        let broken = || SealingError::Broken(place.what.clone());
-        let data_key = open(&kek.key, &place.kek_aad(&kek.id), &sealed.data_key).ok_or_else(broken)?;
-        let data_key =
-            Zeroizing::new(<[u8; KEY_BYTES]>::try_from(data_key.as_slice()).map_err(|_| broken())?);
-        open(&aead_key(&data_key), &place.aad(), &sealed.private).ok_or_else(broken)
+        open(&kek.key, &place.kek_aad(&kek.id), sealed)
+            .ok_or_else(|| SealingError::Broken(place.what.clone()))
     }
 }
 
@@ -251,6 +280,44 @@ mod tests {
         let mut altered = sealed.clone();
         altered.private[20] ^= 1;
         assert!(keks.open(&row(1), keks.primary_id(), &altered).is_err());
+        Ok(())
+    }
+
+    #[test]
+    fn a_data_key_that_is_wrapped_anew_opens_the_same_value_under_the_new_kek_only()
+    -> Result<(), SealingError> {
+        let entropy = SeededEntropy::default();
+        let (old, new) = (KekList::new(&[1; 32], &[]), KekList::new(&[2; 32], &[]));
+        let both = KekList::new(&[2; 32], &[Zeroizing::new([1; 32])]);
+        assert_eq!(both.ids(), [new.primary_id(), old.primary_id()]);
+        let mut sealed = old.seal(&row(1), b"private", &entropy)?;
+        let before = sealed.clone();
+        sealed.data_key = both.rewrap(&row(1), old.primary_id(), &sealed.data_key, &entropy)?;
+        assert_eq!(sealed.private, before.private);
+        assert_eq!(new.open(&row(1), new.primary_id(), &sealed)?.as_slice(), b"private");
+        // The new one under the old name, or the old one under the new name.
+        assert!(both.open(&row(1), old.primary_id(), &sealed).is_err());
+        assert!(both.open(&row(1), new.primary_id(), &before).is_err());
+        assert!(matches!(
+            new.rewrap(&row(1), old.primary_id(), &before.data_key, &entropy),
+            Err(SealingError::NoSuchKek { .. })
+        ));
+        assert!(matches!(
+            both.rewrap(&row(1), new.primary_id(), &before.data_key, &entropy),
+            Err(SealingError::Broken(_))
+        ));
+        Ok(())
+    }
+
+    #[test]
+    fn a_value_is_sealed_anew_each_time() -> Result<(), SealingError> {
+        let (keks, entropy) = (KekList::new(&[1; 32], &[]), SeededEntropy::default());
+        let [one, other] =
+            [keks.seal(&row(1), b"private", &entropy)?, keks.seal(&row(1), b"private", &entropy)?];
+        for (one, other) in [(&one.private, &other.private), (&one.data_key, &other.data_key)] {
+            assert_ne!(one.get(..NONCE_LEN), other.get(..NONCE_LEN), "a nonce was used twice");
+            assert_ne!(one, other);
+        }
         Ok(())
     }
 

@@ -15,6 +15,7 @@ use crate::config::{Config, Place, addresses};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
 use crate::domain::audit::Actor;
+use crate::domain::ids::ReplicaId;
 use crate::domain::issuance::Policy;
 use crate::entropy;
 use crate::federation::Federation;
@@ -79,7 +80,8 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let recorder = Recorder::new(Arc::clone(&store), Arc::clone(&metrics), maker, newest, spool);
     let directory = Directory::open(Arc::clone(&store), capacity(config)).await?;
     let ring = KeyRing::load(&[], &region, &keks, clock.steady()).map_err(RotationError::from)?;
-    let latencies = LatencyBook::new(entropy::random_uuid(parts.entropy.as_ref()));
+    let replica_id = ReplicaId::from_uuid(entropy::random_uuid(parts.entropy.as_ref()));
+    let latencies = LatencyBook::new(replica_id.uuid());
     let core = Core {
         settings: settings(config),
         admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
@@ -93,6 +95,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         entropy: parts.entropy,
         pepper,
         keks,
+        replica_id,
         key_ring: ArcSwap::from_pointee(ring),
         key_trouble: ArcSwapOption::empty(),
         published: ArcSwap::default(),
@@ -117,9 +120,10 @@ async fn check_secrets(store: &dyn Store, pepper: &Pepper, keks: &KekList) -> Re
         let stored = <[u8; 8]>::try_from(remembered.as_slice()).unwrap_or_default();
         return Err(StartError::Pepper { stored: hex(&stored), configured: hex(&pepper.id()) });
     }
-    for kek_id in store.access_key_keks().await? {
-        if !keks.has(kek_id) {
-            return Err(StartError::Kek(hex(&kek_id)));
+    for used in store.kek_uses().await? {
+        // Signing keys of another region may lie under another KEK; those of this one are opened soon.
+        if used.access_keys > 0 && !keks.has(used.kek_id) {
+            return Err(StartError::Kek(hex(&used.kek_id)));
         }
     }
     Ok(())

@@ -94,7 +94,12 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     let core = Arc::new(compose::serving(config, parts).await?);
     // Before any key is made by it.
     core.compare_clock().await?;
-    core.watch_signing_keys().await?;
+    // And before any is opened: from here on nothing is put under a KEK that this process lacks.
+    core.announce().await;
+    if let Err(error) = core.watch_signing_keys().await {
+        core.take_leave().await;
+        return Err(error.into());
+    }
     let draining = Data::new(Draining::default());
     let io = |error: std::io::Error| StartError::Other(error.to_string());
     let data = Data::from(Arc::clone(&core));
@@ -181,6 +186,7 @@ impl Running {
         if let Err(error) = self.core.keep_latencies().await {
             tracing::debug!(error = %error, "the last latencies could not be written");
         }
+        self.core.take_leave().await;
         self.core.store.close().await;
         outcome.0.and(outcome.1)
     }

@@ -17,12 +17,12 @@ mod read;
 pub mod sqlite;
 
 use async_trait::async_trait;
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, TimeDelta, Utc};
 
-use crate::domain::access_key::AccessKey;
+use crate::domain::access_key::{AccessKey, KeyName};
 use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
 use crate::domain::ids::{
-    AuditRecordId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
+    AuditRecordId, ClientId, CredentialId, ObjectId, ReplicaId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
 use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
@@ -80,6 +80,43 @@ pub struct SealedPrivate {
     pub private: Vec<u8>,
     pub data_key: Vec<u8>,
 }
+
+/// A data key that was put under another KEK. It takes the place of the one that it was made from, and of no other.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Rewrap {
+    pub old_kek_id: [u8; 8],
+    pub old_data_key: Vec<u8>,
+    pub kek_id: [u8; 8],
+    pub data_key: Vec<u8>,
+}
+
+/// How much is sealed under one KEK.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct KekUse {
+    pub kek_id: [u8; 8],
+    /// Those whose private bytes are still kept.
+    pub signing_keys: i64,
+    pub access_keys: i64,
+}
+
+/// A process that serves, as it says of itself.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct Replica {
+    pub id: ReplicaId,
+    pub region: Region,
+    /// Of the program.
+    pub version: String,
+    /// The KEKs that it can open rows with; the first seals.
+    pub kek_ids: Vec<[u8; 8]>,
+    /// By the database's clock where it has one, and else by the process' own, as the next one.
+    pub started_at: DateTime<Utc>,
+    pub seen_at: DateTime<Utc>,
+}
+
+/// A replica that was seen within this lives; each says every ten seconds that it does.
+pub const REPLICA_LIVES_FOR: TimeDelta = TimeDelta::seconds(60);
+/// After that its row goes.
+pub const REPLICA_KEPT_FOR: TimeDelta = TimeDelta::minutes(10);
 
 /// Everything that a registry file can describe, for telling the difference.
 #[derive(Debug, Clone, Default)]
@@ -140,6 +177,10 @@ pub enum Mutation {
     },
     /// Drops the private bytes of a key.
     DestroySigningKey(String),
+    /// By kid. Refused as stale when the row has another data key, or none.
+    RewrapSigningKey(String, Rewrap),
+    /// By the lower-case key of the webservice. Refused as stale when the row has another data key, or is gone.
+    RewrapAccessKey(String, KeyName, Rewrap),
 }
 
 impl Mutation {
@@ -195,8 +236,16 @@ pub trait Store: Send + Sync {
     async fn workspaces(&self, scope_key: &str, page: Page<'_>) -> Result<Vec<Workspace>>;
     /// Primary, then secondary; empty when there is no such webservice.
     async fn access_keys(&self, webservice_key: &str) -> Result<Vec<StoredAccessKey>>;
-    /// Every KEK under which some access key is sealed.
-    async fn access_key_keks(&self) -> Result<Vec<[u8; 8]>>;
+    /// Access keys that are sealed under a KEK, with the lower-case key of their webservice, in that order: at most
+    /// `limit` of those behind `after`.
+    async fn access_keys_under(
+        &self,
+        kek_id: [u8; 8],
+        after: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<(String, StoredAccessKey)>>;
+    /// Every KEK under which something is sealed.
+    async fn kek_uses(&self) -> Result<Vec<KekUse>>;
     async fn webservices(&self, workspace_key: &str, page: Page<'_>) -> Result<Vec<Webservice>>;
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>>;
     async fn principals(&self, tenant_id: TenantId, page: Page<'_>) -> Result<Vec<ServicePrincipal>>;
@@ -220,6 +269,13 @@ pub trait Store: Send + Sync {
 
     // Signing keys.
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>>;
+
+    // Replicas.
+    /// Writes down that a replica lives, and forgets those that have not been seen for long.
+    async fn announce_replica(&self, replica: &Replica) -> Result<()>;
+    async fn remove_replica(&self, id: ReplicaId) -> Result<()>;
+    /// Those that were seen within [`REPLICA_LIVES_FOR`], by the database's clock, or before `now` where it has none.
+    async fn live_replicas(&self, now: DateTime<Utc>) -> Result<Vec<Replica>>;
 
     /// Remembers a fact about this database the first time, and returns what is remembered.
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;

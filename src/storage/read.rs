@@ -5,12 +5,15 @@
 use chrono::{DateTime, Utc};
 use uuid::Uuid;
 
-use super::{Change, Result, SealedPrivate, StorageError, StoredAccessKey, StoredSigningKey};
+use super::{
+    Change, KekUse, Replica, Result, SealedPrivate, StorageError, StoredAccessKey, StoredSigningKey,
+};
 use crate::domain::access_key::{AccessKey, KeyName};
 use crate::domain::audit::{Chained, Link, LinkCode, RecordText};
 use crate::domain::client_secret::SecretDigest;
 use crate::domain::ids::{
-    AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
+    AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, ReplicaId, RoleAssignmentId, RoleDefinitionId,
+    TenantId,
 };
 use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::lifetime::TokenLifetime;
@@ -237,6 +240,26 @@ pub fn latency_row(row: &impl Columns) -> Result<LatencyRow> {
         compute_region: row.parsed("compute_region", Region::parse)?,
         process: row.id("process")?,
         latencies: row.json("buckets")?,
+    })
+}
+
+pub fn kek_use(row: &impl Columns) -> Result<KekUse> {
+    Ok(KekUse {
+        kek_id: row.bytes("kek_id")?,
+        signing_keys: row.int("signing_keys")?,
+        access_keys: row.int("access_keys")?,
+    })
+}
+
+pub fn replica(row: &impl Columns) -> Result<Replica> {
+    let kek_ids = row.bytes_opt("kek_ids")?.unwrap_or_default();
+    Ok(Replica {
+        id: ReplicaId::from_uuid(row.id("id")?),
+        region: row.parsed("region", Region::parse)?,
+        version: row.text("version")?,
+        kek_ids: kek_ids.as_chunks().0.to_vec(),
+        started_at: row.time("started_at")?,
+        seen_at: row.time("seen_at")?,
     })
 }
 

@@ -292,3 +292,32 @@ fn a_second_issuer_over_one_database_is_refused() {
     let app = app.restart();
     app.get_ops("/readyz").expect(200);
 }
+
+#[test]
+fn a_replica_is_on_record_while_it_serves() {
+    use workspace_sts::storage::{Store as _, sqlite::SqliteStore};
+    let app = TestApp::start();
+    let core = Arc::clone(&app.core);
+    let live = app.block_on(async move { core.store.live_replicas(core.clock.now()).await.unwrap() });
+    assert_eq!(live.len(), 1);
+    let kek = keks().primary_id();
+    assert_eq!(
+        (live[0].id, live[0].region.as_str(), &live[0].kek_ids),
+        (app.core.replica_id, "local", &vec![kek])
+    );
+    let now = app.core.clock.now();
+    let deployment = app.into_deployment();
+    let left = block_on(async {
+        let store = SqliteStore::open(&deployment.path("wsts.db")).await.unwrap();
+        store.live_replicas(now).await.unwrap()
+    });
+    assert_eq!(left, [], "it took its leave");
+    // Nor is one that was refused.
+    deployment.write_secret("kek", 7);
+    deployment.try_start().err().expect("a wrong KEK");
+    let left = block_on(async {
+        let store = SqliteStore::open(&deployment.path("wsts.db")).await.unwrap();
+        store.live_replicas(now).await.unwrap()
+    });
+    assert_eq!(left, []);
+}

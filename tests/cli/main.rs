@@ -13,6 +13,7 @@ mod keys;
 mod output;
 mod quickstart;
 mod regions;
+mod rewrap;
 mod serve;
 mod token;
 mod verify;

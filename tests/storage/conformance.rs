@@ -11,7 +11,10 @@ pub mod lifecycle;
 pub mod paging;
 pub mod reads;
 pub mod refusals;
+pub mod replicas;
+pub mod rewrap;
 pub mod round_trips;
+pub mod sealed;
 
 /// Makes a test of every case for one database.
 macro_rules! conformance {
@@ -86,6 +89,16 @@ macro_rules! conformance {
                     a_generation_takes_the_place_of_the_one_before_only
                     keys_go_with_their_webservice
                 }
+                sealed {
+                    a_signing_key_is_rewrapped_once_and_replicas_hear_of_it
+                    an_access_key_that_was_regenerated_meanwhile_is_not_rewrapped
+                    uses_of_keks_are_counted_and_destroyed_keys_are_none
+                    access_keys_under_a_kek_come_in_pages
+                }
+                replicas {
+                    a_replica_lives_until_it_takes_its_leave
+                    in_a_file_the_processes_clock_counts
+                }
                 credentials {
                     certificates_are_read_back_with_every_field_and_with_none
                     federated_credentials_are_read_back_and_replaced
@@ -126,7 +139,12 @@ macro_rules! conformance {
                     appends_and_commits_share_the_database
                 }
             }
-            each_lifecycle! { $fresh;
+            each_life! { $fresh; rewrap
+                a_kek_is_changed_without_a_trace_outside
+                nothing_is_rewrapped_while_a_replica_lacks_the_new_kek
+                rows_that_can_not_be_opened_are_named_and_left
+            }
+            each_life! { $fresh; lifecycle
                 everything_is_found_after_reopening
                 opening_twice_migrates_once
                 commits_of_two_processes_lose_nothing
@@ -155,12 +173,12 @@ macro_rules! each_case {
     };
 }
 
-macro_rules! each_lifecycle {
-    ($fresh:path; $($case:ident)*) => {
-        mod lifecycle {
+macro_rules! each_life {
+    ($fresh:path; $module:ident $($case:ident)*) => {
+        mod $module {
             $(#[tokio::test]
             async fn $case() {
-                crate::conformance::lifecycle::$case(&$fresh().await).await;
+                crate::conformance::$module::$case(&$fresh().await).await;
             })*
         }
     };

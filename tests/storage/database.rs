@@ -11,6 +11,12 @@ pub trait Database: Send + Sync {
     /// Opens it as a process does: migrated and ready. Every call is another process's view of the same data.
     async fn open(&self) -> Result<Arc<dyn Store>>;
 
+    /// As the section `[storage]` of a configuration names it.
+    fn configured(&self) -> String;
+
+    /// Runs SQL that both databases understand.
+    async fn run(&self, sql: &str);
+
     /// Writes down a migration that only a later version can have made.
     async fn pretend_newer_migration(&self);
 

@@ -10,9 +10,10 @@ use sqlx::postgres::{PgConnection, PgRow};
 use sqlx::{AssertSqlSafe, Connection as _};
 use workspace_sts::clock::{Clock as _, SystemClock};
 use workspace_sts::domain::audit::AuditRecord;
+use workspace_sts::domain::ids::ReplicaId;
 use workspace_sts::domain::latency::Span;
 use workspace_sts::storage::postgres::{PostgresSettings, PostgresStore};
-use workspace_sts::storage::{Mutation, Result, StorageError, Store};
+use workspace_sts::storage::{Mutation, Replica, Result, StorageError, Store};
 use zeroize::Zeroizing;
 
 use crate::database::Database;
@@ -86,6 +87,19 @@ impl Drop for PostgresDatabase {
 impl Database for PostgresDatabase {
     async fn open(&self) -> Result<Arc<dyn Store>> {
         Ok(Arc::new(PostgresStore::open(&self.settings()).await?))
+    }
+
+    fn configured(&self) -> String {
+        let url = PostgresServer::shared().url(&self.0);
+        // Many tests share few cores.
+        format!(
+            "postgres_url = {url:?}\npostgres_acquire_timeout_milliseconds = 10000\n\
+             postgres_statement_timeout_milliseconds = 10000"
+        )
+    }
+
+    async fn run(&self, sql: &str) {
+        self.execute(sql).await;
     }
 
     async fn pretend_newer_migration(&self) {
@@ -195,6 +209,33 @@ async fn the_server_tells_its_time_whatever_the_time_zone() {
     database.execute(&format!("ALTER DATABASE {} SET timezone = 'Asia/Kathmandu'", database.0)).await;
     let told = database.open().await.unwrap().server_time().await.unwrap().expect("it has a clock");
     assert!((SystemClock.now() - told).abs() < chrono::Duration::seconds(5), "{told}");
+}
+
+#[tokio::test]
+async fn a_replica_lives_by_the_servers_clock() {
+    let database = fresh().await;
+    let store = database.open().await.unwrap();
+    let replica = Replica {
+        id: ReplicaId::from_uuid(uuid::Uuid::from_u128(1)),
+        region: region("local"),
+        version: "0.1.0".to_owned(),
+        kek_ids: vec![[1; 8]],
+        // A process whose clock is wrong by years.
+        started_at: at(0),
+        seen_at: at(0),
+    };
+    store.announce_replica(&replica).await.unwrap();
+    let live = async || store.live_replicas(at(0)).await.unwrap().len();
+    assert_eq!(live().await, 1);
+    database.execute("UPDATE replicas SET seen_at = seen_at - interval '59 seconds'").await;
+    assert_eq!(live().await, 1);
+    database.execute("UPDATE replicas SET seen_at = seen_at - interval '2 seconds'").await;
+    assert_eq!(live().await, 0);
+    database.execute("UPDATE replicas SET seen_at = seen_at - interval '9 minutes'").await;
+    let other = Replica { id: ReplicaId::from_uuid(uuid::Uuid::from_u128(2)), ..replica };
+    store.announce_replica(&other).await.unwrap();
+    let kept: i64 = sqlx::Row::get(&database.row("SELECT count(*) FROM replicas").await, 0);
+    assert_eq!(kept, 1, "old rows go");
 }
 
 #[tokio::test]
@@ -417,7 +458,7 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
         "CREATE ROLE {role} LOGIN; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, subscriptions, workspaces, webservices, access_keys, \
              principals, client_secrets, key_credentials, federated_credentials, role_definitions, \
-             role_assignments, signing_keys, changes, instance_facts, token_latencies TO {role}; \
+             role_assignments, signing_keys, changes, instance_facts, replicas, token_latencies TO {role}; \
          GRANT SELECT, INSERT ON audit_records TO {role}; \
          GRANT SELECT ON _sqlx_migrations TO {role}"
     );
@@ -435,6 +476,16 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
     store.remember("name", b"value").await.unwrap();
     store.put_latencies(&[]).await.unwrap();
     store.remove_latencies(Span::Minute, at(0)).await.unwrap();
+    let replica = Replica {
+        id: ReplicaId::from_uuid(uuid::Uuid::from_u128(1)),
+        region: region("local"),
+        version: "0.1.0".to_owned(),
+        kek_ids: Vec::new(),
+        started_at: at(0),
+        seen_at: at(0),
+    };
+    store.announce_replica(&replica).await.unwrap();
+    store.remove_replica(replica.id).await.unwrap();
     assert_eq!(newest_first(&store).await.len(), 3);
     assert_eq!(sqlx::Row::get::<String, _>(&database.row(month).await, 0), last);
     store.close().await;

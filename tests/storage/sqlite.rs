@@ -38,6 +38,14 @@ impl Database for SqliteFile {
         Ok(Arc::new(SqliteStore::open(&self.path()).await?))
     }
 
+    fn configured(&self) -> String {
+        format!("sqlite_file = {:?}", self.path())
+    }
+
+    async fn run(&self, sql: &str) {
+        self.execute(sql).await;
+    }
+
     async fn pretend_newer_migration(&self) {
         let sql = "INSERT INTO _sqlx_migrations (version, description, success, checksum, execution_time) \
                    VALUES (9999, 'from the future', 1, x'00', 0)";

@@ -37,6 +37,8 @@ pub enum Event {
     KeyRegeneration,
     /// A signing key was made, imported or destroyed.
     SigningKey,
+    /// Data keys were put under another KEK; the detail tells from which to which.
+    Rewrap,
     /// A writer of records began a chain; the detail names the end of the one before.
     ChainStart,
     /// Old records of one chain were removed; the detail names the last of them.
@@ -44,7 +46,7 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Self; 9] = [
+    pub const ALL: [Self; 10] = [
         Self::WebserviceToken,
         Self::ManagementToken,
         Self::ApiCall,
@@ -52,6 +54,7 @@ impl Event {
         Self::KeyReading,
         Self::KeyRegeneration,
         Self::SigningKey,
+        Self::Rewrap,
         Self::ChainStart,
         Self::AuditRemoval,
     ];
@@ -65,6 +68,7 @@ impl Event {
             Self::KeyReading => "key_reading",
             Self::KeyRegeneration => "key_regeneration",
             Self::SigningKey => "signing_key",
+            Self::Rewrap => "rewrap",
             Self::ChainStart => "chain_start",
             Self::AuditRemoval => "audit_removal",
         }

@@ -108,7 +108,7 @@ pub async fn page(
     rows.iter().map(placed).collect()
 }
 
-async fn long_read(pool: &PgPool, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>> {
+pub async fn long_read(pool: &PgPool, query: Query<'_, Postgres, PgArguments>) -> Result<Vec<PgRow>> {
     let mut transaction = pool.begin_with(LONG_READ).await.map_err(unavailable)?;
     let rows = query.fetch_all(&mut *transaction).await.map_err(unavailable)?;
     transaction.rollback().await.map_err(unavailable)?;

@@ -83,12 +83,6 @@ pub async fn access_keys(pool: &PgPool, webservice_key: &str) -> Result<Vec<Stor
     rows.iter().map(read::access_key).collect()
 }
 
-pub async fn access_key_keks(pool: &PgPool) -> Result<Vec<[u8; 8]>> {
-    let rows =
-        sqlx::query("SELECT DISTINCT kek_id FROM access_keys").fetch_all(pool).await.map_err(unavailable)?;
-    rows.iter().map(|row| row.bytes("kek_id")).collect()
-}
-
 pub async fn roles(pool: &PgPool) -> Result<Vec<RoleDefinition>> {
     let rows = sqlx::query("SELECT * FROM role_definitions ORDER BY lower(name)")
         .fetch_all(pool)

@@ -11,6 +11,8 @@ mod facts;
 mod latencies;
 mod mutations;
 mod registry;
+mod replicas;
+mod sealed;
 mod signal;
 mod signing_keys;
 mod write_access;
@@ -28,11 +30,11 @@ pub use self::connection::PostgresSettings;
 use self::connection::within;
 use self::signal::Signal;
 use super::{
-    Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
-    StoredSigningKey, WebserviceFacts,
+    Change, KekUse, Mutation, Page, PrincipalFacts, RegistrySnapshot, Replica, Result, StorageError, Store,
+    StoredAccessKey, StoredSigningKey, WebserviceFacts,
 };
 use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
-use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
+use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, ReplicaId, RoleAssignmentId, TenantId};
 use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
@@ -129,8 +131,17 @@ impl Store for PostgresStore {
         within(self.limit, facts::access_keys(&self.pool, webservice_key)).await
     }
 
-    async fn access_key_keks(&self) -> Result<Vec<[u8; 8]>> {
-        within(LONG_READ_LIMIT, facts::access_key_keks(&self.pool)).await
+    async fn access_keys_under(
+        &self,
+        kek_id: [u8; 8],
+        after: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<(String, StoredAccessKey)>> {
+        within(LONG_READ_LIMIT, sealed::access_keys_under(&self.pool, kek_id, after, limit)).await
+    }
+
+    async fn kek_uses(&self) -> Result<Vec<KekUse>> {
+        within(LONG_READ_LIMIT, sealed::kek_uses(&self.pool)).await
     }
 
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>> {
@@ -184,6 +195,18 @@ impl Store for PostgresStore {
     async fn change_signal(&self) -> Result<()> {
         self.signal.wait(&self.pool).await;
         Ok(())
+    }
+
+    async fn announce_replica(&self, replica: &Replica) -> Result<()> {
+        within(self.limit, replicas::announce(&self.pool, replica)).await
+    }
+
+    async fn remove_replica(&self, id: ReplicaId) -> Result<()> {
+        within(self.limit, replicas::remove(&self.pool, id)).await
+    }
+
+    async fn live_replicas(&self, _now: DateTime<Utc>) -> Result<Vec<Replica>> {
+        within(self.limit, replicas::live(&self.pool)).await
     }
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {

@@ -81,12 +81,6 @@ pub async fn access_keys(pool: &SqlitePool, webservice_key: &str) -> Result<Vec<
     rows.iter().map(read::access_key).collect()
 }
 
-pub async fn access_key_keks(pool: &SqlitePool) -> Result<Vec<[u8; 8]>> {
-    let rows =
-        sqlx::query("SELECT DISTINCT kek_id FROM access_keys").fetch_all(pool).await.map_err(unavailable)?;
-    rows.iter().map(|row| row.bytes("kek_id")).collect()
-}
-
 pub async fn roles(pool: &SqlitePool) -> Result<Vec<RoleDefinition>> {
     let rows = sqlx::query("SELECT * FROM role_definitions ORDER BY name")
         .fetch_all(pool)

@@ -6,6 +6,8 @@ mod facts;
 mod latencies;
 mod mutations;
 mod registry;
+mod replicas;
+mod sealed;
 mod signing_keys;
 mod write_access;
 mod write_resources;
@@ -26,11 +28,11 @@ use sqlx::{ConnectOptions as _, Connection as _};
 
 use self::writer::Writer;
 use super::{
-    Change, Mutation, Page, PrincipalFacts, RegistrySnapshot, Result, StorageError, Store, StoredAccessKey,
-    StoredSigningKey, WebserviceFacts,
+    Change, KekUse, Mutation, Page, PrincipalFacts, RegistrySnapshot, Replica, Result, StorageError, Store,
+    StoredAccessKey, StoredSigningKey, WebserviceFacts,
 };
 use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
-use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, RoleAssignmentId, TenantId};
+use crate::domain::ids::{AuditRecordId, ClientId, ObjectId, ReplicaId, RoleAssignmentId, TenantId};
 use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
@@ -171,8 +173,17 @@ impl Store for SqliteStore {
         facts::access_keys(&self.readers, webservice_key).await
     }
 
-    async fn access_key_keks(&self) -> Result<Vec<[u8; 8]>> {
-        facts::access_key_keks(&self.readers).await
+    async fn access_keys_under(
+        &self,
+        kek_id: [u8; 8],
+        after: (&str, &str),
+        limit: u32,
+    ) -> Result<Vec<(String, StoredAccessKey)>> {
+        sealed::access_keys_under(&self.readers, kek_id, after, limit).await
+    }
+
+    async fn kek_uses(&self) -> Result<Vec<KekUse>> {
+        sealed::kek_uses(&self.readers).await
     }
 
     async fn client_of(&self, object_id: ObjectId) -> Result<Option<ClientId>> {
@@ -220,6 +231,22 @@ impl Store for SqliteStore {
 
     async fn signing_keys(&self) -> Result<Vec<StoredSigningKey>> {
         signing_keys::all(&self.readers).await
+    }
+
+    async fn announce_replica(&self, replica: &Replica) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = replicas::announce(&mut turn.connection, replica).await;
+        turn.end(outcome)
+    }
+
+    async fn remove_replica(&self, id: ReplicaId) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = replicas::remove(&mut turn.connection, id).await;
+        turn.end(outcome)
+    }
+
+    async fn live_replicas(&self, now: DateTime<Utc>) -> Result<Vec<Replica>> {
+        replicas::live(&self.readers, now).await
     }
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {

@@ -6,7 +6,9 @@ use sqlx::sqlite::{SqliteArguments, SqliteConnection, SqlitePool};
 use sqlx::{Connection as _, QueryBuilder, Sqlite, query::Query};
 
 use super::codec::{unavailable, write_error};
-use super::{write_access as access, write_resources as resources, write_signing_keys as signing_keys};
+use super::{
+    sealed, write_access as access, write_resources as resources, write_signing_keys as signing_keys,
+};
 use crate::domain::audit::{Chained, RecordText};
 use crate::domain::ids::ObjectId;
 use crate::storage::lists::{ROWS_PER_STATEMENT, Rows, statements};
@@ -107,6 +109,10 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::CreateSigningKey(key) => signing_keys::create(connection, key).await,
         Mutation::AmendSigningKey { kid, from, to } => signing_keys::amend(connection, kid, from, to).await,
         Mutation::DestroySigningKey(kid) => signing_keys::destroy(connection, kid).await,
+        Mutation::RewrapSigningKey(kid, rewrap) => sealed::rewrap_signing_key(connection, kid, rewrap).await,
+        Mutation::RewrapAccessKey(webservice_key, name, rewrap) => {
+            sealed::rewrap_access_key(connection, webservice_key, *name, rewrap).await
+        }
     }
 }
 
