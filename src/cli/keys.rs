@@ -40,6 +40,10 @@ pub enum Command {
     ///
     /// Every token that it signed is refused by each gateway as soon as that gateway's copy of the JWKS has expired.
     Revoke(RevokeArgs),
+    /// Put every row that another KEK sealed under the first one of the configuration
+    ///
+    /// Refused while a replica serves that does not have it. A run that was interrupted is ended by the next one.
+    Rewrap(super::rewrap::Args),
 }
 
 #[derive(clap::Args)]
@@ -59,10 +63,6 @@ enum Format {
     Jwks,
     /// Public keys in PEM, each under a line with its kid
     Pem,
-    /// Put every row that another KEK sealed under the first one of the configuration
-    ///
-    /// Refused while a replica serves that does not have it. A run that was interrupted is ended by the next one.
-    Rewrap(super::rewrap::Args),
 }
 
 #[derive(clap::Args)]

@@ -75,7 +75,7 @@ fn tell(status: &KekStatus, is_configured: impl Fn([u8; 8]) -> bool) {
 
 fn conclude(status: &KekStatus, broken: &[String]) -> Outcome {
     for what in broken.iter().chain(&status.out_of_reach) {
-        esay!("wsts: left as it is: {what}");
+        complain!("wsts: left as it is: {what}");
     }
     if status.is_settled() {
         say!(

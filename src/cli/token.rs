@@ -137,8 +137,8 @@ fn fetch(args: &Args, now: i64, failed: &mut BTreeMap<String, i64>) -> Result<Ke
         if args.verbose {
             let took = started.elapsed().as_millis();
             match &fetched {
-                Ok(_) => eprintln!("wsts: {base} gave a token after {took} ms"),
-                Err(error) => eprintln!("wsts: after {took} ms: {}", printable(&error.to_string())),
+                Ok(_) => complain!("wsts: {base} gave a token after {took} ms"),
+                Err(error) => complain!("wsts: after {took} ms: {}", printable(&error.to_string())),
             }
         }
         match fetched {

@@ -13,14 +13,11 @@ use super::Core;
 use super::publish_keys::Document;
 use crate::domain::latency::{Latencies, LatencyRow, Span, Window};
 use crate::domain::region::{Region, RegionAddress};
-use crate::storage::Result;
+use crate::domain::signing_key::KeyState;
+use crate::storage::{Replica, Result};
 
 /// How old the document may be, in seconds: the database is read that often at most, whoever asks.
 pub const REPORT_MAX_AGE_SECONDS: u32 = 10;
-/// A region from which nothing was seen for longer may be away. Issuing processes write each 15 seconds into the row of
-/// a minute, so a row's start is up to 75 seconds back when all is well.
-const SEEN_WITHIN: chrono::Duration = chrono::Duration::seconds(120);
-
 /// The last document, and the turn of whoever makes the next.
 #[derive(Default)]
 pub struct RegionsKept {
@@ -56,11 +53,11 @@ struct RegionReport {
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum Health {
-    /// It issued tokens just now, or this process could.
+    /// A replica of it is there, and a key signs.
     Serving,
-    /// This process itself can't issue.
+    /// It is there and can't issue: this process knows why of itself; another region has no key to sign with.
     NotServing,
-    /// Nothing was seen of it: it is away, or nobody asked it for a token.
+    /// No replica of it has been seen for a minute.
     Unknown,
 }
 
@@ -115,12 +112,12 @@ impl Core {
         if let Some(made) = kept.as_deref().filter(|made| fresh(made)) {
             return Arc::clone(&made.document);
         }
-        let document = match (self.latency_rows().await, kept) {
-            (Ok(rows), _) => Arc::new(Document::of(&self.report(&rows))),
+        let document = match (self.seen().await, kept) {
+            (Ok(seen), _) => Arc::new(Document::of(&self.report(&seen))),
             (Err(error), kept) => {
                 tracing::debug!(error = %error, "latencies could not be read");
                 kept.map_or_else(
-                    || Arc::new(Document::of(&self.report(&[]))),
+                    || Arc::new(Document::of(&self.report(&Seen::default()))),
                     |made| Arc::clone(&made.document),
                 )
             }
@@ -130,7 +127,8 @@ impl Core {
         document
     }
 
-    /// Why this process issues nothing, if that is so: the clock is wrong, the keys can't be used, none is active, or its JWKS is too old.
+    /// Why this process issues nothing, if that is so: the clock is wrong, the keys can't be used, none is active, or
+    /// they were read too long ago.
     pub fn why_not_issuing(&self) -> Option<Cow<'static, str>> {
         let now = match self.clock.confirmed() {
             Ok(now) => now,
@@ -146,19 +144,19 @@ impl Core {
         (self.jwks_max_age() == 0).then_some("the signing keys were not read for too long".into())
     }
 
-    async fn latency_rows(&self) -> Result<Vec<LatencyRow>> {
+    async fn seen(&self) -> Result<Seen> {
         let now = self.clock.now();
-        let mut rows = Vec::new();
+        let mut seen = Seen { replicas: self.store.live_replicas(now).await?, rows: Vec::new() };
         for span in Span::ALL {
-            rows.extend(self.store.latencies(span, now - span.kept_for()).await?);
+            seen.rows.extend(self.store.latencies(span, now - span.kept_for()).await?);
         }
-        Ok(rows)
+        Ok(seen)
     }
 
-    fn report(&self, rows: &[LatencyRow]) -> Report {
+    fn report(&self, seen: &Seen) -> Report {
         let policy = &self.settings.policy;
         let now = self.clock.now();
-        let mut sums = summed(rows, now);
+        let mut sums = summed(&seen.rows, now);
         let mut regions: Vec<RegionAddress> = policy.regions.iter().cloned().collect();
         // Without a list there is this one; with one, there may be tokens of a region that has left it.
         for name in std::iter::once(&policy.region).chain(sums.keys()) {
@@ -167,7 +165,7 @@ impl Core {
             }
         }
         let report = |address: RegionAddress| {
-            let (health, last_seen) = self.health(&address.name, rows, now);
+            let (health, last_seen) = self.health(&address.name, seen, now);
             let latency = sums.remove(&address.name).unwrap_or_default().into_iter().map(pair_report);
             RegionReport { health, last_seen: last_seen.map(text_of), latency: latency.collect(), address }
         };
@@ -178,23 +176,35 @@ impl Core {
         }
     }
 
-    /// Of the own region what this process knows of itself; of another one, what it has written.
-    fn health(
-        &self,
-        region: &Region,
-        rows: &[LatencyRow],
-        now: DateTime<Utc>,
-    ) -> (Health, Option<DateTime<Utc>>) {
+    /// Of the own region what this process knows of itself; of another one, what its replicas say in the database and
+    /// whether it has a key to sign with.
+    fn health(&self, region: &Region, seen: &Seen, now: DateTime<Utc>) -> (Health, Option<DateTime<Utc>>) {
         if *region == self.settings.policy.region {
             let health = if self.why_not_issuing().is_none() { Health::Serving } else { Health::NotServing };
             return (health, Some(now));
         }
-        let seen = rows.iter().filter(|row| row.region == *region).map(|row| row.starts_at).max();
-        match seen {
-            Some(seen) if now - seen <= SEEN_WITHIN => (Health::Serving, Some(seen)),
-            seen => (Health::Unknown, seen),
+        let alive = seen.replicas.iter().filter(|replica| replica.region == *region);
+        let has_key = || {
+            let ring = self.key_ring.load();
+            let mut own = ring.keys().iter().filter(|loaded| loaded.key.region == *region);
+            own.any(|loaded| loaded.key.life.state(now) == KeyState::Active)
+        };
+        match alive.map(|replica| replica.seen_at).max() {
+            Some(seen_at) if has_key() => (Health::Serving, Some(seen_at)),
+            Some(seen_at) => (Health::NotServing, Some(seen_at)),
+            None => {
+                let rows = seen.rows.iter().filter(|row| row.region == *region);
+                (Health::Unknown, rows.map(|row| row.starts_at).max())
+            }
         }
     }
+}
+
+/// What the database tells of the regions.
+#[derive(Default)]
+struct Seen {
+    replicas: Vec<Replica>,
+    rows: Vec<LatencyRow>,
 }
 
 fn summed(rows: &[LatencyRow], now: DateTime<Utc>) -> Sums {

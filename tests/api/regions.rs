@@ -248,19 +248,35 @@ fn latencies_are_told_by_pair_and_window_and_kept_over_a_restart() {
 #[test]
 fn another_region_is_seen_by_what_it_writes() {
     let app = one_of_two();
-    let (mut config, parts) = (app.deployment.config(), app.deployment.parts());
-    config.region.name = Region::parse("other-rg").unwrap();
-    app.block_on(async move {
-        let core = compose(&config, parts).await.unwrap();
-        core.latencies.observe("local", std::time::Duration::from_millis(20));
-        core.keep_latencies().await.unwrap();
-    });
+    // As the worker of a replica there does.
+    let beside = |work: &'static str| {
+        let (mut config, parts) = (app.deployment.config(), app.deployment.parts());
+        config.region.name = Region::parse("other-rg").unwrap();
+        app.block_on(async move {
+            let core = compose(&config, parts).await.unwrap();
+            core.announce().await;
+            if work == "issues" {
+                core.tend_signing_keys().await.unwrap();
+                core.latencies.observe("local", std::time::Duration::from_millis(20));
+                core.keep_latencies().await.unwrap();
+            }
+        });
+        app.tend_signing_keys();
+    };
+    beside("issues");
     let other = report(&app, 1);
-    assert_eq!((&other["name"], &other["health"]), (&json!("other-rg"), &json!("serving")));
+    assert_eq!(
+        (&other["name"], &other["health"]),
+        (&json!("other-rg"), &json!("not_serving")),
+        "its key waits"
+    );
     let minute = &other["latency"][0]["windows"]["5m"];
     let p99 = minute["p99_milliseconds"].as_f64().unwrap();
     assert!((20.0..=20.0 * 17.0 / 16.0).contains(&p99), "{minute}");
     app.advance(300);
     let other = report(&app, 1);
     assert_eq!((&other["health"], &other["last_seen"]), (&json!("unknown"), &json!("2026-03-01T12:00:00Z")));
+    app.advance(24 * 3600);
+    beside("lives");
+    assert_eq!(report(&app, 1)["health"], "serving");
 }

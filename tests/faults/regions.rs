@@ -8,7 +8,7 @@ use crate::alone;
 use crate::database::storage;
 use crate::deployment::{Deployment, Replica, figure, get, signal, wsts};
 use crate::load::claims;
-use crate::postgres_server::PostgresServer;
+use crate::postgres_server::{PostgresServer, client};
 
 const JWKS: &str = "/.well-known/jwks.json";
 
@@ -43,13 +43,35 @@ fn verifies(deployment: &Deployment, base: &str, token: &str) -> bool {
     command.arg(file).output().unwrap().status.success()
 }
 
+/// Starts the second region as if it had been added a day ago: its first key waits a whole lead.
+fn start_added_region(server: &PostgresServer, deployment: &Deployment) -> Replica {
+    let mut replica = deployment.spawn(1, &[]);
+    let waits = |ready: Option<(u16, String)>| {
+        ready.is_some_and(|(status, text)| status == 503 && text.contains("no signing key is active"))
+    };
+    let started = Instant::now();
+    while !waits(replica.ready()) {
+        assert!(replica.ended().is_none() && started.elapsed() < Duration::from_secs(30), "it did not start");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    let shift = "UPDATE signing_keys SET published_at = published_at - interval '1 day', \
+                 sign_from = sign_from - interval '1 day' WHERE region = 'beside' AND generation = 1";
+    let done = client("psql").args(["-d", &server.url("postgres"), "-c", shift]).output().unwrap();
+    assert!(done.status.success(), "{}", String::from_utf8_lossy(&done.stderr));
+    while replica.ready().is_none_or(|(status, _)| status != 200) {
+        assert!(started.elapsed() < Duration::from_secs(30), "the shifted key does not sign");
+        std::thread::sleep(Duration::from_millis(10));
+    }
+    replica
+}
+
 #[test]
 fn a_lost_region_stops_no_token() {
     let _alone = alone();
     let server = PostgresServer::start(&[], false);
     let deployment = Deployment::new(&storage(server.port()), 1).in_regions(["local", "beside"]);
     let lost = deployment.start(0);
-    let mut survivor = deployment.start(1);
+    let mut survivor = start_added_region(&server, &deployment);
     let bases = [0, 1].map(|number| Replica::base(number, &deployment));
     let both = [bases[0].as_str(), bases[1].as_str()];
 

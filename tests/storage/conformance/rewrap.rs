@@ -82,7 +82,8 @@ async fn fill(core: &Core) {
     let file: RegistryFile = toml::from_str(&text).unwrap();
     let stored = core.store.snapshot().await.unwrap();
     let difference = compare(&file, &stored, false, core.clock.now(), core.entropy.as_ref()).unwrap();
-    core.apply(difference, &core.local_context()).await.unwrap();
+    let keep = |_| Ok::<_, workspace_sts::services::registry_file::Unfinished>(());
+    core.apply(difference, &core.local_context(), keep).await.unwrap();
 }
 
 /// Every access key in the clear, if it opens and is the one that is checked.
