@@ -17,6 +17,7 @@ use crate::directory::{Capacity, Directory};
 use crate::domain::audit::Actor;
 use crate::domain::ids::ReplicaId;
 use crate::domain::issuance::Policy;
+use crate::domain::signing_key::KeyPolicy;
 use crate::entropy;
 use crate::federation::Federation;
 use crate::metrics::Metrics;
@@ -83,7 +84,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let replica_id = ReplicaId::from_uuid(entropy::random_uuid(parts.entropy.as_ref()));
     let latencies = LatencyBook::new(replica_id.uuid());
     let core = Core {
-        settings: settings(config),
+        settings: settings(config, parts.key_policy),
         admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
         store,
         directory,
@@ -150,7 +151,7 @@ fn capacity(config: &Config) -> Capacity {
 /// Keys are read every five seconds, so a shorter grace would stop a service that lacks nothing.
 const LEAST_KEYS_GRACE: std::time::Duration = std::time::Duration::from_secs(30);
 
-fn settings(config: &Config) -> Settings {
+fn settings(config: &Config, key_policy: Option<KeyPolicy>) -> Settings {
     let audiences = config.tokens.management_audiences.iter();
     let grace = std::time::Duration::from_secs(config.directory.grace_seconds);
     Settings {
@@ -161,7 +162,7 @@ fn settings(config: &Config) -> Settings {
             default_lifetime: config.tokens.default_lifetime_seconds,
             gateway_leeway: Duration::seconds(config.tokens.gateway_leeway_seconds.into()),
         },
-        keys: config.key_policy(),
+        keys: key_policy.unwrap_or_else(|| config.key_policy()),
         keys_grace: grace.max(LEAST_KEYS_GRACE),
         algorithm: config.keys.algorithm,
         management_audiences: audiences.map(|audience| audience.trim_end_matches('/').to_owned()).collect(),

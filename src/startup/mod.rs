@@ -18,6 +18,7 @@ use socket2::SockRef;
 use crate::audit::spool::SpoolError;
 use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Tls};
+use crate::domain::signing_key::KeyPolicy;
 use crate::entropy::{Entropy, SystemEntropy};
 use crate::http::ops::Draining;
 use crate::http::{middleware, ops, routes};
@@ -63,11 +64,14 @@ pub enum StartError {
 pub struct Parts {
     pub clock: Arc<dyn Clock>,
     pub entropy: Arc<dyn Entropy>,
+    /// In place of the configured lengths, and unchecked: a gateway can be watched through rotations that are seconds
+    /// apart, which no configuration may ask for.
+    pub key_policy: Option<KeyPolicy>,
 }
 
 impl Default for Parts {
     fn default() -> Self {
-        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()) }
+        Self { clock: Arc::new(SystemClock), entropy: Arc::new(SystemEntropy::new()), key_policy: None }
     }
 }
 

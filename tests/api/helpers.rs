@@ -16,9 +16,10 @@ use tempfile::TempDir;
 use ureq::SendBody;
 use ureq::tls::{Certificate, RootCerts, TlsConfig};
 use workspace_sts::audit::reading;
-use workspace_sts::clock::{Clock as _, ManualClock};
+use workspace_sts::clock::{Clock, ManualClock, SystemClock};
 use workspace_sts::config::{Config, ConfigError};
 use workspace_sts::domain::audit::{AuditEntry, AuditFilter};
+use workspace_sts::domain::signing_key::KeyPolicy;
 use workspace_sts::entropy::{Entropy, SeededEntropy};
 use workspace_sts::services::Core;
 use workspace_sts::services::registry_file::{RegistryFile, Unfinished, Written, compare};
@@ -87,6 +88,8 @@ pub struct Deployment {
     pub more_config: String,
     pub clock: Arc<ManualClock>,
     entropy: Arc<Reseedable>,
+    /// Real time, and these lengths, in place of the still clock and the configured ones.
+    pub in_real_time: Option<KeyPolicy>,
 }
 
 /// Seeded randomness that a test can begin anew, so that a snapshot does not depend on how much was drawn before.
@@ -109,6 +112,7 @@ impl Deployment {
             more_config: String::new(),
             clock: Arc::new(ManualClock::at(beginning())),
             entropy: Arc::default(),
+            in_real_time: None,
         };
         deployment.write_secret("kek", 1);
         deployment.write_secret("pepper", 2);
@@ -149,12 +153,46 @@ impl Deployment {
     }
 
     pub fn parts(&self) -> Parts {
-        Parts { clock: self.clock.clone(), entropy: self.entropy.clone() }
+        let clock: Arc<dyn Clock> = match self.in_real_time {
+            Some(_) => Arc::new(SystemClock),
+            None => self.clock.clone(),
+        };
+        Parts { clock, entropy: self.entropy.clone(), key_policy: self.in_real_time }
     }
 
     /// Starts the service, or says why not.
     pub fn try_start(&self) -> Result<Started, StartError> {
-        let (config, parts) = (self.config(), self.parts());
+        Started::new(self.config(), self.parts())
+    }
+
+    pub fn run(self) -> TestApp {
+        let Started { core, public, ops, stopper, handle, thread } = self.try_start().unwrap();
+        TestApp {
+            agent: agent(&self.ca_pem),
+            deployment: self,
+            core,
+            public,
+            ops,
+            stopper,
+            handle,
+            thread: Some(thread),
+            secrets: HashMap::new(),
+        }
+    }
+}
+
+/// A service on a thread and a runtime of its own.
+pub struct Started {
+    pub core: Arc<Core>,
+    pub public: SocketAddr,
+    pub ops: SocketAddr,
+    pub stopper: Stopper,
+    pub handle: tokio::runtime::Handle,
+    pub thread: JoinHandle<()>,
+}
+
+impl Started {
+    pub fn new(config: Config, parts: Parts) -> Result<Self, StartError> {
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap();
@@ -171,36 +209,15 @@ impl Deployment {
             });
         });
         match told.recv().unwrap() {
-            Ok(parts) => Ok(Started { parts, thread }),
+            Ok((core, public, ops, stopper, handle)) => {
+                Ok(Self { core, public, ops, stopper, handle, thread })
+            }
             Err(error) => {
                 thread.join().unwrap();
                 Err(error)
             }
         }
     }
-
-    pub fn run(self) -> TestApp {
-        let Started { parts, thread } = self.try_start().unwrap();
-        let (core, public, ops, stopper, handle) = parts;
-        TestApp {
-            agent: agent(&self.ca_pem),
-            deployment: self,
-            core,
-            public,
-            ops,
-            stopper,
-            handle,
-            thread: Some(thread),
-            secrets: HashMap::new(),
-        }
-    }
-}
-
-type Handles = (Arc<Core>, SocketAddr, SocketAddr, Stopper, tokio::runtime::Handle);
-
-pub struct Started {
-    parts: Handles,
-    thread: JoinHandle<()>,
 }
 
 /// A running service with the demo registry. Stops when dropped.
