@@ -13,6 +13,7 @@ mod gateway;
 #[allow(dead_code)]
 #[path = "../api/helpers.rs"]
 mod helpers;
+mod load;
 mod model;
 mod revocation;
 mod rotation;
