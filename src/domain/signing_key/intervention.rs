@@ -71,16 +71,10 @@ pub fn revoke(
     }
     let mut steps = vec![amend(&row.key, KeyLife { revoked_at: Some(now), ..life }, "revoked")];
     let next = successor(rows, &row.key, now);
-    let takes_over = match state {
-        // Whether every validator has it or not: a compromised key must not sign on.
-        KeyState::Active => next.map(|next| (next, now)),
-        // No hurry: the gap closes as soon as every validator has the next one.
-        KeyState::Standby => {
-            next.map(|next| (next, life.sign_from.max(next.life.published_at + policy.lead)))
-        }
-        _ => None,
-    };
-    if let Some((next, sign_from)) = takes_over.filter(|(next, sign_from)| *sign_from < next.life.sign_from) {
+    if let (KeyState::Active, Some(next)) = (state, next) {
+        // Whether every validator has it or not: a compromised key must not sign on. By every clock that is tolerated, or
+        // the slow ones would have none to sign with; yet not before the revoked one, or they would have two.
+        let sign_from = (now - policy.clock_error * 2).max(next.life.published_at).max(life.sign_from);
         steps.push(amend(next, KeyLife { sign_from, ..next.life }, "takes the place of a revoked key"));
     }
     let after = amended(rows, &steps);
@@ -144,7 +138,7 @@ fn successor_signs(next: &SigningKey, policy: &KeyPolicy) -> Aftermath {
     Aftermath::Successor { kid: next.kid.clone(), known_at: next.life.published_at + policy.least_lead() }
 }
 
-fn amend(key: &SigningKey, to: KeyLife, reason: &'static str) -> Step {
+pub(super) fn amend(key: &SigningKey, to: KeyLife, reason: &'static str) -> Step {
     Step::Amend { kid: key.kid.clone(), from: key.life, to, reason }
 }
 
@@ -156,7 +150,7 @@ fn created_to_sign_from(step: &Step) -> Option<DateTime<Utc>> {
 }
 
 /// The rows with their new lives.
-fn amended(rows: &[KeyRow], steps: &[Step]) -> Vec<KeyRow> {
+pub(super) fn amended(rows: &[KeyRow], steps: &[Step]) -> Vec<KeyRow> {
     let mut rows = rows.to_vec();
     for step in steps {
         if let Step::Amend { kid, to, .. } = step

@@ -53,7 +53,8 @@ impl SigningAlgorithm {
     }
 }
 
-/// One key's life. Never changed after it was written, save by an [`Intervention`], and then only to earlier times.
+/// One key's life. Never changed after it was written, save by an [`Intervention`] or to close the gap that one left, and
+/// then only to earlier times.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct SigningKey {
     /// RFC 7638 thumbprint.
@@ -107,7 +108,8 @@ impl KeyState {
 impl KeyLife {
     pub fn state(&self, now: DateTime<Utc>) -> KeyState {
         match () {
-            () if self.revoked_at.is_some_and(|at| at <= now) => KeyState::Revoked,
+            // Whatever a clock says that is behind the revoker's: whoever knows of it obeys.
+            () if self.revoked_at.is_some() => KeyState::Revoked,
             () if now >= self.remove_at => KeyState::Gone,
             () if now >= self.sign_until => KeyState::Retiring,
             () if now >= self.sign_from => KeyState::Active,

@@ -1,7 +1,8 @@
-//! The plan: which keys to make and which private bytes to destroy. Pure; `services::rotate_signing_keys` applies it.
+//! The plan: which keys to make, which to let begin sooner, and which private bytes to destroy. Pure; `services::rotate_signing_keys` applies it.
 
 use chrono::{DateTime, Utc};
 
+use super::intervention::{amend, amended};
 use super::{KeyLife, KeyPolicy, KeyRow, KeyState};
 use crate::domain::region::Region;
 
@@ -31,13 +32,18 @@ pub enum Step {
 ///
 /// `rows` are those of all regions: a region that joins others must not sign before their validators know its key.
 pub fn plan(rows: &[KeyRow], region: &Region, policy: &KeyPolicy, now: DateTime<Utc>) -> Vec<Step> {
-    let mut steps: Vec<Step> = rows
+    let mut steps = closed_gaps(rows, region, policy, now);
+    let rows = amended(rows, &steps);
+    let gone = rows
         .iter()
         .filter(|row| row.key.region == *region && row.has_private)
         .filter(|row| matches!(row.key.life.state(now), KeyState::Gone | KeyState::Revoked))
-        .map(|row| Step::Destroy { kid: row.key.kid.clone(), reason: "no token that it signed can be alive" })
-        .collect();
-    let mut succession = Succession::of(rows, region, now);
+        .map(|row| Step::Destroy {
+            kid: row.key.kid.clone(),
+            reason: "no token that it signed can be alive",
+        });
+    steps.extend(gone);
+    let mut succession = Succession::of(&rows, region, now);
     while succession.is_due(policy, now) {
         let (generation, life, reason) = succession.next(policy, now);
         succession.generation = generation;
@@ -51,6 +57,23 @@ pub fn plan(rows: &[KeyRow], region: &Region, policy: &KeyPolicy, now: DateTime<
 pub fn next_key(rows: &[KeyRow], region: &Region, policy: &KeyPolicy, now: DateTime<Utc>) -> (i64, KeyLife) {
     let (generation, life, _) = Succession::of(rows, region, now).next(policy, now);
     (generation, life)
+}
+
+/// Keys wait for the end of the one before them. Where a revocation took that one away, even while they were being made,
+/// they begin as soon as every validator has them.
+fn closed_gaps(rows: &[KeyRow], region: &Region, policy: &KeyPolicy, now: DateTime<Utc>) -> Vec<Step> {
+    let own = rows.iter().map(|row| &row.key).filter(|key| key.region == *region);
+    let mut keys: Vec<_> = own.filter(|key| key.life.revoked_at.is_none()).collect();
+    keys.sort_by_key(|key| key.life.sign_from);
+    let (mut steps, mut end) = (Vec::new(), DateTime::<Utc>::MIN_UTC);
+    for key in keys {
+        let sign_from = (key.life.published_at + policy.lead).max(end);
+        if key.life.state(now) == KeyState::Standby && sign_from < key.life.sign_from {
+            steps.push(amend(key, KeyLife { sign_from, ..key.life }, "no other key signs then"));
+        }
+        end = end.max(key.life.sign_until);
+    }
+    steps
 }
 
 /// What the next key follows.

@@ -10,7 +10,7 @@ use crate::domain::region::Region;
 
 /// Clock error that is tolerated between a replica and the database, in seconds.
 pub const CLOCK_TOLERANCE_SECONDS: i64 = 5;
-/// Until every replica that reaches the database has a new key (5 s), and every region's database has it (30 s).
+/// Until what is decided is written (30 s), and every replica that reaches the database has read it (5 s).
 const PROPAGATION_SECONDS: i64 = 35;
 /// From choosing a key to the last byte of the answer.
 const ANSWER_SECONDS: i64 = 10;
@@ -26,7 +26,7 @@ pub struct KeyPolicy {
     pub jwks_max_age: Duration,
     /// The longest token life plus the leeway of gateways: how long a key is published after its last signature.
     pub longest_token: Duration,
-    /// Until every replica of every region has what was written.
+    /// From looking at the clock to every replica of every region having what was decided by it.
     pub propagation: Duration,
     /// Clock error that is tolerated between a replica and the database.
     pub clock_error: Duration,
@@ -95,19 +95,21 @@ impl KeyPolicy {
 
     /// For how long after their reading these rows hold every key that can sign; no copy may be kept for longer.
     ///
-    /// A key made after the reading signs no earlier than a lead after it, by clocks of which that of its maker and that
-    /// of its signer may each be wrong. The lead is the whole one while every region has a key that signs or will:
-    /// only a region without one is given the shortest lawful lead, see [`super::plan`].
+    /// A key that is made without the reader's knowing signs no earlier than a lead after its maker looked at the clock:
+    /// that was up to `propagation` before the key was written, and the clocks of its maker and of its signer may each be
+    /// wrong. The lead is the whole one while every region has a key that signs or will: only a region without one is given
+    /// the shortest lawful lead, see [`super::plan`].
     pub fn complete_for<'a>(
         &self,
         keys: impl Iterator<Item = &'a SigningKey>,
         now: DateTime<Utc>,
     ) -> Duration {
         let mut regions: BTreeMap<&Region, bool> = BTreeMap::new();
-        for key in keys.filter(|key| now < key.life.remove_at) {
+        // A region that is forgotten by now may have come back before it was; rows older than a lead promise nothing.
+        for key in keys.filter(|key| now < key.life.remove_at + self.lead) {
             *regions.entry(&key.region).or_default() |= key.life.is_to_sign(now);
         }
         let is_whole = !regions.is_empty() && regions.values().all(|has_key| *has_key);
-        (if is_whole { self.lead } else { self.least_lead() }) - self.clock_error * 2
+        (if is_whole { self.lead } else { self.least_lead() }) - self.propagation - self.clock_error * 2
     }
 }
