@@ -287,7 +287,23 @@ impl Config {
                 return fail(format!("federation.issuers: `{}` is this service itself", issuer.issuer));
             }
         }
-        self.key_policy().check().map_err(|error| ConfigError(error.to_string()))
+        self.check_keys()
+    }
+
+    /// The lengths of the keys' lives, among themselves and beside the grace.
+    fn check_keys(&self) -> Result<(), ConfigError> {
+        let policy = self.key_policy();
+        policy.check().map_err(|error| ConfigError(error.to_string()))?;
+        // A key whose creation a failover lost must not be signed with by who had read it (invariant I12).
+        let least = u64::try_from(policy.least_lead().num_seconds()).unwrap_or_default();
+        let least = least.saturating_add(self.directory.grace_seconds);
+        if u64::from(self.keys.lead_seconds) < least {
+            return Err(ConfigError(format!(
+                "keys.lead_seconds must be at least {least}, the shortest lead and directory.grace_seconds together, not {}",
+                self.keys.lead_seconds
+            )));
+        }
+        Ok(())
     }
 
     /// # Errors

@@ -99,6 +99,7 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
     let (resource, verb) = match mutation {
         Mutation::ExpectWebservice(id, _) => (id.to_string(), "expect".to_owned()),
         Mutation::ExpectWorkspace(id, _) => (id.to_string(), "expect".to_owned()),
+        Mutation::ExpectNoSigningKeys => ("signing keys".to_owned(), "expect".to_owned()),
         Mutation::PutTenant(tenant) => {
             (format!("tenant {}", tenant.id), format!("put `{}`", tenant.display_name))
         }

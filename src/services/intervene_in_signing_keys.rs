@@ -83,7 +83,7 @@ impl Core {
             let (stored, _) = self.read_signing_keys().await?;
             let intervention = decide(&rows(&stored), now)?;
             tries += 1;
-            match self.apply_key_steps(&intervention.steps, &operator(), now).await {
+            match self.apply_key_steps(None, &intervention.steps, &operator(), now).await {
                 Ok(()) => return Ok(intervention),
                 // The worker of a replica made a key, or another operator was faster.
                 Err(RotationError::Storage(StorageError::Conflict(_) | StorageError::Stale(_)))

@@ -105,9 +105,9 @@ impl Core {
         let ring = self.key_ring.load();
         let policy = &self.settings.keys;
         let age = self.clock.steady().saturating_sub(ring.read_at);
-        let complete_for =
-            policy.complete_for(ring.keys().iter().map(|loaded| &loaded.key), self.clock.now());
-        let safe_for = complete_for - Duration::from_std(age).unwrap_or(Duration::MAX);
+        let age = Duration::from_std(age).unwrap_or(Duration::MAX);
+        let keys = ring.keys().iter().map(|loaded| &loaded.key);
+        let safe_for = policy.complete_for(keys, age, self.clock.now()) - age;
         safe_for.min(policy.jwks_max_age).num_seconds().max(0)
     }
 

@@ -36,15 +36,23 @@ pub enum RotationError {
 }
 
 impl Core {
-    /// Brings the region's keys in order: creates what is due, destroys what is gone, loads and publishes the rest.
+    /// Brings the region's keys in order: loads and publishes them, creates what is due, destroys what is gone.
     pub async fn tend_signing_keys(&self) -> Result<(), RotationError> {
+        // Loaded before anything is made: a wrong KEK must never lead to new keys. And taken over before that, and by
+        // whatever clock: a revocation holds though nothing can be written.
+        let (stored, ring) = self.read_signing_keys().await?;
+        self.take_over(ring)?;
         let now = self.clock.confirmed()?;
-        // Loaded before anything is made: a wrong KEK must never lead to new keys.
-        let (stored, mut ring) = self.read_signing_keys().await?;
         if self.apply_plan(&stored, now).await? {
-            ring = self.read_signing_keys().await?.1;
+            let (_, ring) = self.read_signing_keys().await?;
+            self.take_over(ring)?;
         }
+        Ok(())
+    }
+
+    fn take_over(&self, ring: KeyRing) -> Result<(), RotationError> {
         self.key_ring.store(Arc::new(ring));
+        let now = self.clock.now();
         self.publish_keys(now)?;
         self.show_keys(now);
         Ok(())
@@ -85,14 +93,15 @@ impl Core {
         self.settings.algorithm.can_be_generated().then_some(&self.settings.policy.region)
     }
 
-    /// Writes steps, each with its record, in one transaction.
+    /// Writes steps, each with its record, in one transaction, if what is expected is so.
     pub(super) async fn apply_key_steps(
         &self,
+        expected: Option<Mutation>,
         steps: &[Step],
         actor: &Actor,
         now: DateTime<Utc>,
     ) -> Result<(), RotationError> {
-        let (mut mutations, mut records, mut made) = (Vec::new(), Vec::new(), Vec::new());
+        let (mut mutations, mut records, mut made) = (Vec::from_iter(expected), Vec::new(), Vec::new());
         for step in steps {
             let (kid, mutation, reason) = match step {
                 Step::Create { generation, life, reason } => {
@@ -135,9 +144,12 @@ impl Core {
         if steps.is_empty() {
             return Ok(false);
         }
-        match self.apply_key_steps(&steps, &Actor::default(), now).await {
-            // Another replica made this generation first; its keys are read back like any others.
-            Ok(()) | Err(RotationError::Storage(StorageError::Conflict(_))) => Ok(true),
+        let founds = stored.is_empty().then_some(Mutation::ExpectNoSigningKeys);
+        match self.apply_key_steps(founds, &steps, &Actor::default(), now).await {
+            // Another replica did it first; its keys are read back like any others.
+            Ok(()) | Err(RotationError::Storage(StorageError::Conflict(_) | StorageError::Stale(_))) => {
+                Ok(true)
+            }
             Err(error) => Err(error),
         }
     }

@@ -142,6 +142,8 @@ pub enum Mutation {
     ExpectWebservice(WebserviceId, Option<DateTime<Utc>>),
     /// The same of a workspace.
     ExpectWorkspace(WorkspaceId, Option<DateTime<Utc>>),
+    /// The same unless there is no signing key at all: of two regions at once one founds the deployment.
+    ExpectNoSigningKeys,
     PutTenant(Tenant),
     DeleteTenant(TenantId),
     PutSubscription(Subscription),
@@ -186,7 +188,7 @@ pub enum Mutation {
 impl Mutation {
     /// Whether it only says what must be so.
     pub const fn is_expectation(&self) -> bool {
-        matches!(self, Self::ExpectWebservice(..) | Self::ExpectWorkspace(..))
+        matches!(self, Self::ExpectWebservice(..) | Self::ExpectWorkspace(..) | Self::ExpectNoSigningKeys)
     }
 }
 

@@ -29,6 +29,7 @@ fn health_is_answered_on_the_ops_listener_only() {
 #[test]
 fn a_service_whose_keys_were_not_read_for_too_long_is_not_ready() {
     let app = TestApp::start();
+    app.advance(2 * 3600);
     app.advance_unattended(23 * 3600);
     app.get_ops("/readyz").expect(200);
     app.advance_unattended(2 * 3600);

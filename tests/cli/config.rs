@@ -28,6 +28,13 @@ fn what_can_not_be_is_refused_by_name() {
     refused(&place, "[ops]", &tokens("default_lifetime_seconds = 60"), "900 to 43200");
     refused(&place, "[ops]", &tokens("default_lifetime_seconds = 43201"), "900 to 43200");
     refused(&place, "[ops]", "[keys]\nwindow_seconds = 3600\n[ops]", "keys.window_seconds must be at least");
+    let short = "[keys]\nlead_seconds = 1244\n[ops]";
+    refused(
+        &place,
+        "[ops]",
+        short,
+        "keys.lead_seconds must be at least 1245, the shortest lead and directory.grace_seconds",
+    );
     refused(&place, "[ops]", "[keys]\nlead_seconds = 10\n[ops]", "keys.lead_seconds must be at least");
     refused(&place, "[ops]", "[keys]\njwks_max_age_seconds = 7200\n[ops]", "jwks_max_age_seconds");
     refused(&place, "[ops]", "[keys]\nalgorithm = \"HS256\"\n[ops]", "HS256");

@@ -5,7 +5,7 @@ use workspace_sts::domain::ids::{ClientId, ObjectId, TenantId};
 use workspace_sts::domain::issuance::{self, Target, TokenRandom};
 use workspace_sts::domain::lifetime::TokenLifetime;
 use workspace_sts::domain::principal::ServicePrincipal;
-use workspace_sts::domain::region::Region;
+use workspace_sts::domain::region::{Region, Regions};
 use workspace_sts::domain::signing_key::{self, Aftermath, KeyRow, KeyState, Step};
 
 use super::database::{Database, Refused, number};
@@ -75,6 +75,7 @@ impl Fleet {
         let issuer = issuance::Policy {
             issuer: "https://sts.example".to_owned(),
             region: region(0),
+            regions: Regions::default(),
             default_lifetime: TokenLifetime::DEFAULT,
             gateway_leeway: chrono::Duration::seconds(lengths.leeway.into()),
         };

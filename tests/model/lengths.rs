@@ -52,6 +52,7 @@ impl Lengths {
             longest_token: Duration::seconds((token + leeway) as i64),
             propagation: Duration::seconds(15),
             clock_error: Duration::seconds(CLOCK_TOLERANCE_SECONDS),
+            founding: Duration::seconds(20),
         };
         Self { policy, grace: grace * SECOND, loss: loss * SECOND, token, leeway, stride }
     }

@@ -113,8 +113,8 @@ impl Replica {
         let published = ring.rows.iter().filter(|row| row.key.life.state(clock).is_published());
         let kids = published.fold(0, |kids, row| kids | bit(row));
         let age = self.clock.steady().saturating_sub(ring.steady);
-        let complete_for = lengths.policy.complete_for(ring.rows.iter().map(|row| &row.key), clock);
-        let safe_for = complete_for - TimeDelta::from_std(age).expect("short");
+        let age = TimeDelta::from_std(age).expect("short");
+        let safe_for = lengths.policy.complete_for(ring.rows.iter().map(|row| &row.key), age, clock) - age;
         let max_age = safe_for.min(lengths.policy.jwks_max_age).num_seconds().max(0) * 1000;
         Some(Answer { replica, kids, max_age, read_at: ring.read_at, served_at: now })
     }

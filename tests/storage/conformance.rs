@@ -56,6 +56,7 @@ macro_rules! conformance {
                     a_workspace_with_webservices_can_not_be_deleted
                     a_kid_and_a_generation_are_unique
                     a_key_life_out_of_order_is_refused
+                    of_two_first_regions_one_founds_the_deployment
                 }
                 deletion {
                     every_kind_can_be_deleted

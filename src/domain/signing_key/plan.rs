@@ -85,6 +85,8 @@ struct Succession {
     /// Some key of this region, or of any, may still be in a validator's memory.
     is_remembered: bool,
     union_is_remembered: bool,
+    /// When the first key of all was published.
+    founded_at: Option<DateTime<Utc>>,
 }
 
 impl Succession {
@@ -98,6 +100,7 @@ impl Succession {
                 .max_by_key(|life| life.sign_until),
             is_remembered: own().any(|key| now < key.life.remove_at),
             union_is_remembered: rows.iter().any(|row| now < row.key.life.remove_at),
+            founded_at: rows.iter().map(|row| row.key.life.published_at).min(),
         }
     }
 
@@ -112,6 +115,9 @@ impl Succession {
             // Nobody has a copy of anything that could lack it.
             None if self.generation == 0 && !self.union_is_remembered => {
                 (now, "the first key of the first region")
+            }
+            None if self.founded_at.is_some_and(|at| now < at + policy.founding) => {
+                (now + policy.least_lead(), "the region founds the deployment with others")
             }
             // Those who publish the union promise a whole lead, see `KeyPolicy::complete_for`.
             None if self.union_is_remembered && !self.is_remembered => {

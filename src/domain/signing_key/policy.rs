@@ -12,6 +12,8 @@ use crate::domain::region::Region;
 pub const CLOCK_TOLERANCE_SECONDS: i64 = 5;
 /// Until what is decided is written (30 s), and every replica that reaches the database has read it (5 s).
 const PROPAGATION_SECONDS: i64 = 35;
+/// How long the regions of a new deployment may take to start, before one that joins must wait the whole lead.
+const FOUNDING_SECONDS: i64 = 3600;
 /// From choosing a key to the last byte of the answer.
 const ANSWER_SECONDS: i64 = 10;
 
@@ -30,6 +32,8 @@ pub struct KeyPolicy {
     pub propagation: Duration,
     /// Clock error that is tolerated between a replica and the database.
     pub clock_error: Duration,
+    /// After the first key of all: regions that join in this time wait the shortest lead, and nobody promises more.
+    pub founding: Duration,
 }
 
 /// The lengths contradict one another.
@@ -62,6 +66,7 @@ impl KeyPolicy {
             longest_token,
             propagation: Duration::seconds(PROPAGATION_SECONDS),
             clock_error: Duration::seconds(CLOCK_TOLERANCE_SECONDS),
+            founding: Duration::seconds(FOUNDING_SECONDS),
         }
     }
 
@@ -97,19 +102,28 @@ impl KeyPolicy {
     ///
     /// A key that is made without the reader's knowing signs no earlier than a lead after its maker looked at the clock:
     /// that was up to `propagation` before the key was written, and the clocks of its maker and of its signer may each be
-    /// wrong. The lead is the whole one while every region has a key that signs or will: only a region without one is given
-    /// the shortest lawful lead, see [`super::plan`].
+    /// wrong. The lead is the whole one while every region has a key that signs or will, and the deployment is no longer
+    /// being founded: only a region without one, or one that joins then, is given the shortest lawful lead, see
+    /// [`super::plan`]. `age` is that of the reading.
     pub fn complete_for<'a>(
         &self,
-        keys: impl Iterator<Item = &'a SigningKey>,
+        keys: impl Iterator<Item = &'a SigningKey> + Clone,
+        age: Duration,
         now: DateTime<Utc>,
     ) -> Duration {
+        // Whoever joined unseen may have looked at its clock when it was still time.
+        let founded = self.founding + self.propagation + self.clock_error * 2;
+        let is_founded = keys
+            .clone()
+            .map(|key| key.life.published_at)
+            .min()
+            .is_some_and(|first| now - age >= first + founded);
         let mut regions: BTreeMap<&Region, bool> = BTreeMap::new();
         // A region that is forgotten by now may have come back before it was; rows older than a lead promise nothing.
         for key in keys.filter(|key| now < key.life.remove_at + self.lead) {
             *regions.entry(&key.region).or_default() |= key.life.is_to_sign(now);
         }
-        let is_whole = !regions.is_empty() && regions.values().all(|has_key| *has_key);
+        let is_whole = is_founded && regions.values().all(|has_key| *has_key);
         (if is_whole { self.lead } else { self.least_lead() }) - self.propagation - self.clock_error * 2
     }
 }

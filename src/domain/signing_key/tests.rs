@@ -68,7 +68,7 @@ fn whole_promise() -> Duration {
 }
 
 fn complete_for(rows: &[KeyRow], now: DateTime<Utc>) -> Duration {
-    policy().complete_for(rows.iter().map(|row| &row.key), now)
+    policy().complete_for(rows.iter().map(|row| &row.key), Duration::zero(), now)
 }
 
 #[test]
@@ -103,6 +103,22 @@ fn a_region_that_joins_others_waits_the_whole_lead() {
     assert!(active(&rows, "north", signs - Duration::microseconds(1)).is_empty());
     assert_eq!(active(&rows, "north", signs), ["north-1"]);
     assert_eq!(complete_for(&rows, now), whole_promise(), "the promise stays whole");
+}
+
+#[test]
+fn regions_that_start_together_wait_the_shortest_lead() {
+    let mut rows = first_start();
+    let now = NOW + policy().founding - Duration::seconds(1);
+    assert_eq!(complete_for(&rows, now), policy().jwks_max_age, "no more is promised meanwhile");
+    tick(&mut rows, "north", now);
+    assert_eq!(active(&rows, "north", now + policy().least_lead()), ["north-1"]);
+    let founded = NOW + policy().founding + Duration::seconds(45);
+    assert_eq!(complete_for(&rows, founded - Duration::seconds(1)), policy().jwks_max_age);
+    assert_eq!(complete_for(&rows, founded), whole_promise());
+    let aged = policy().complete_for(rows.iter().map(|row| &row.key), Duration::seconds(1), founded);
+    assert_eq!(aged, policy().jwks_max_age, "what counts is when the rows were read");
+    tick(&mut rows, "east", NOW + policy().founding);
+    assert!(active(&rows, "east", NOW + policy().founding + policy().lead - Duration::seconds(1)).is_empty());
 }
 
 #[test]

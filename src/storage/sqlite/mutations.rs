@@ -76,6 +76,7 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::ExpectWorkspace(id, changed) => {
             resources::expect(connection, resources::WORKSPACE_CHANGED, &id.key(), *changed).await
         }
+        Mutation::ExpectNoSigningKeys => signing_keys::expect_none(connection).await,
         Mutation::PutTenant(tenant) => resources::put_tenant(connection, tenant).await,
         Mutation::DeleteTenant(id) => resources::delete_tenant(connection, *id).await,
         Mutation::PutSubscription(put) => resources::put_subscription(connection, put).await,

@@ -3,7 +3,7 @@
 
 use sqlx::sqlite::SqliteConnection;
 
-use super::codec::micros;
+use super::codec::{micros, unavailable};
 use super::mutations::{changed, run};
 use crate::domain::signing_key::KeyLife;
 use crate::storage::{Result, StorageError, StoredSigningKey};
@@ -31,6 +31,18 @@ pub async fn create(connection: &mut SqliteConnection, stored: &StoredSigningKey
     let subject = format!("signing key {} of region {}", key.generation, key.region);
     run(connection, query, subject).await?;
     changed(connection, "signing_keys", &key.kid).await
+}
+
+pub async fn expect_none(connection: &mut SqliteConnection) -> Result<()> {
+    let some: bool = sqlx::query_scalar("SELECT EXISTS (SELECT 1 FROM signing_keys)")
+        .fetch_one(connection)
+        .await
+        .map_err(unavailable)?;
+    if some {
+        Err(StorageError::Stale("another region made its first signing key".to_owned()))
+    } else {
+        Ok(())
+    }
 }
 
 /// Of two interventions at once the later one is refused: it was decided on what is no longer so.

@@ -237,6 +237,18 @@ pub async fn a_kid_and_a_generation_are_unique(store: Arc<dyn Store>) {
     put(&store, &[Mutation::CreateSigningKey(Box::new(elsewhere))]).await;
 }
 
+pub async fn of_two_first_regions_one_founds_the_deployment(store: Arc<dyn Store>) {
+    let first = |kid, name| {
+        let mut key = signing_key(kid, 1);
+        key.key.region = region(name);
+        [Mutation::ExpectNoSigningKeys, Mutation::CreateSigningKey(Box::new(key))]
+    };
+    store.commit(&first("kid-1", "west"), &[]).await.unwrap();
+    let error = store.commit(&first("kid-2", "north"), &[]).await.unwrap_err();
+    assert!(matches!(error, StorageError::Stale(_)), "{error}");
+    assert_eq!(store.signing_keys().await.unwrap().len(), 1);
+}
+
 pub async fn a_key_life_out_of_order_is_refused(store: Arc<dyn Store>) {
     let mut backwards = signing_key("kid-1", 1);
     backwards.key.life.remove_at = backwards.key.life.sign_until;
