@@ -23,6 +23,7 @@ pub struct Strict(Value);
 
 impl Strict {
     /// The one value in these bytes.
+    #[cfg(any(feature = "http", test))]
     pub fn parse(bytes: &[u8]) -> Result<Self, Error> {
         serde_json::from_slice(bytes)
     }

@@ -100,7 +100,7 @@ pub fn run(command: Command) -> Outcome {
                 let intervention = core.revoke_signing_key(&kid).await?;
                 say!(
                     "revoked {kid}: its tokens are refused wherever the JWKS is read anew, at the latest in {} s",
-                    core.settings.keys.least_lead().num_seconds()
+                    (core.settings.keys.jwks_max_age + core.settings.keys.propagation).num_seconds()
                 );
                 told(core, &intervention)
             })

@@ -35,7 +35,7 @@ fn revoke_rotate_and_preview_tell_what_comes_of_it() {
     assert!(preview.err.contains(&standby), "{}", preview.err);
     assert_eq!(preview.out.trim().split('.').count(), 3);
     let done = place.over_demo(&["keys", "revoke", &active]).expect(0);
-    assert!(done.out.contains(&format!("revoked {active}")) && done.out.contains("345 s"), "{}", done.out);
+    assert!(done.out.contains(&format!("revoked {active}")) && done.out.contains("335 s"), "{}", done.out);
     assert!(done.out.contains(&format!("{standby} signs now")), "{}", done.out);
     assert!(done.out.contains("gateways may refuse its tokens until"), "{}", done.out);
     assert_eq!(kid_of(&place, "active"), standby);

@@ -123,7 +123,7 @@ impl KeyPolicy {
         for key in keys.filter(|key| now < key.life.remove_at + self.lead) {
             *regions.entry(&key.region).or_default() |= key.life.is_to_sign(now);
         }
-        let is_whole = is_founded && regions.values().all(|has_key| *has_key);
+        let is_whole = is_founded && !regions.is_empty() && regions.values().all(|has_key| *has_key);
         (if is_whole { self.lead } else { self.least_lead() }) - self.propagation - self.clock_error * 2
     }
 }
