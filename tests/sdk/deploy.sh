@@ -110,11 +110,13 @@ psql_as() {
     --username="$1" --dbname="$2" "${@:3}"
 }
 
-# The first key of a region that joins waits until every gateway has it. This one shall have been there for a while.
-joined_long_ago() {
-  psql_as wsts_owner wsts --tuples-only --command="UPDATE signing_keys
-    SET published_at = published_at - interval '1 day', sign_from = sign_from - interval '1 day'
-    WHERE region = 'northeurope' AND generation = 1 RETURNING kid" | grep --quiet .
+# Whether a replica is ready. The first key of the second region to start waits until every gateway has it; here it shall
+# have waited already.
+ready() {
+  psql_as wsts_owner wsts --command="UPDATE signing_keys
+    SET published_at = published_at - interval '10 minutes', sign_from = now() - interval '1 minute'
+    WHERE generation = 1 AND sign_from > now()"
+  "$wsts" healthcheck --url "http://${address[$1]}:9464/readyz"
 }
 
 # The owner's work, then each replica; all with the secrets and the environment that Compose gives them.
@@ -130,8 +132,7 @@ start_wsts() {
     (wsts_of "$name" config check) >"$work/$name/checked"
     (wsts_of "$name" serve) >"$work/$name/log" 2>&1 &
     programs+=($!)
-    if [[ ${variables_of[$name]} = *=northeurope* ]]; then wait_for "$work/$name/log" joined_long_ago; fi
-    wait_for "$work/$name/log" "$wsts" healthcheck --url "http://${address[$name]}:9464/readyz"
+    wait_for "$work/$name/log" ready "$name"
   done
 }
 
