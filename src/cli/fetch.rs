@@ -6,6 +6,7 @@ use std::time::Duration;
 use serde::{Deserialize, Serialize};
 
 use super::DEADLINE;
+use super::shell::printable;
 use crate::domain::region::RegionAddress;
 use crate::https_client::{self, HttpsError};
 
@@ -126,7 +127,7 @@ pub fn fetch_token(
     Ok(KeptToken {
         access_token: answer.access_token,
         refresh_by: answer.refresh_by,
-        expires_at: now + answer.expires_in,
+        expires_at: now.saturating_add(answer.expires_in),
     })
 }
 
@@ -135,7 +136,7 @@ fn refusal(url: &str, status: u16, text: String) -> FetchError {
         Ok(answer) => (format!("{}: {}", answer.error, answer.error_description), answer.serving_regions),
         Err(_) => (text, Vec::new()),
     };
-    let what = format!("{url} answered {status}: {why}");
+    let what = format!("{url} answered {status}: {}", printable(&why));
     match status {
         // RFC 9110, section 15.5.20.
         421 => {

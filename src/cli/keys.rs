@@ -14,7 +14,7 @@ use rustls::pki_types::pem::PemObject as _;
 use super::{ConfigArg, Failure, Outcome, with_core};
 use crate::config::Config;
 use crate::domain::region::Region;
-use crate::domain::signing_key::{Aftermath, Intervention, SigningAlgorithm};
+use crate::domain::signing_key::{Aftermath, Intervention, SigningAlgorithm, Step};
 use crate::services::Core;
 
 #[derive(Subcommand)]
@@ -82,6 +82,8 @@ pub struct RevokeArgs {
     #[command(flatten)]
     config: ConfigArg,
     /// Key id, as `wsts keys list` shows it
+    // One in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     kid: String,
 }
 
@@ -96,12 +98,22 @@ pub fn run(command: Command) -> Outcome {
         }
         Command::Revoke(args) => {
             let kid = args.kid;
+            // What is no kid is not repeated: it might move the cursor.
+            if !kid.bytes().all(|b| b.is_ascii_alphanumeric() || b"-_".contains(&b)) {
+                return Err(Failure("that is no key id: `wsts keys list` shows them".to_owned()));
+            }
             on_database(&args.config, async |core| {
                 let intervention = core.revoke_signing_key(&kid).await?;
                 say!(
-                    "revoked {kid}: its tokens are refused wherever the JWKS is read anew, at the latest in {} s",
+                    "revoked {kid}: gateways that honour max-age, and reach a replica that reaches the database, refuse its \
+                     tokens in {} s at the latest; stop replicas that are cut off, and write files anew",
                     (core.settings.keys.jwks_max_age + core.settings.keys.propagation).num_seconds()
                 );
+                if !intervention.steps.iter().any(|step| matches!(step, Step::Create { .. })) {
+                    say!(
+                        "no new standby was made: see that there is one before you revoke another key of that region"
+                    );
+                }
                 told(core, &intervention)
             })
         }
@@ -130,6 +142,10 @@ fn export(args: &ExportArgs) -> Outcome {
     let region = args.region.as_deref().map(Region::parse).transpose()?;
     on_database(&args.config, async |core| {
         let keys = core.exported_keys(region.as_ref()).await?;
+        // Whoever reads a file with no keys refuses every token.
+        if keys.keys.is_empty() {
+            return Err(Failure("no key is published there: `wsts keys list` shows all".to_owned()));
+        }
         match args.format {
             Format::Jwks => say!("{}", serde_json::to_string_pretty(&keys)?),
             Format::Pem => {
@@ -147,6 +163,9 @@ fn import(args: &ImportArgs) -> Outcome {
     let algorithm = SigningAlgorithm::parse(&args.algorithm).ok_or_else(|| {
         Failure(format!("--algorithm: `{}` is none of ES256, EdDSA, RS256", args.algorithm))
     })?;
+    if !args.file.is_file() {
+        return Err(Failure(format!("{}: is no file", args.file.display())));
+    }
     let der = PrivatePkcs8KeyDer::from_pem_file(&args.file).map_err(|error| {
         Failure(format!("{}: no PKCS#8 private key in PEM: {error}", args.file.display()))
     })?;

@@ -192,5 +192,5 @@ fn draw(report: &Report, window: Back) {
         printable(&report.as_of)
     );
     let columns = std::env::var("COLUMNS").ok().and_then(|columns| columns.parse().ok()).unwrap_or(80);
-    say!("{}", plot::chart(&groups, columns));
+    say!("{}", plot::chart(&groups, columns.clamp(40, 400)));
 }

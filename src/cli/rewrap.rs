@@ -40,7 +40,7 @@ pub fn run(args: &Args) -> Outcome {
         }
         let status = core.kek_status().await?;
         tell(&status, |kek| core.keks.has(kek));
-        conclude(&status, &broken)
+        conclude(&status, &core.keks.ids(), &broken)
     })
 }
 
@@ -73,15 +73,26 @@ fn tell(status: &KekStatus, is_configured: impl Fn([u8; 8]) -> bool) {
     }
 }
 
-fn conclude(status: &KekStatus, broken: &[String]) -> Outcome {
+fn conclude(status: &KekStatus, configured: &[[u8; 8]], broken: &[String]) -> Outcome {
     for what in broken.iter().chain(&status.out_of_reach) {
         complain!("wsts: left as it is: {what}");
     }
     if status.is_settled() {
-        say!(
-            "Nothing needs another KEK: leave only this one in the configuration of every replica, restart them, and \
-             then destroy the others. Backups from before still need them"
-        );
+        let first = hex(&status.primary);
+        let others: Vec<String> = configured.iter().filter(|kek| **kek != status.primary).map(hex).collect();
+        if others.is_empty() {
+            say!("KEK {first} is the only one, and everything is sealed under it");
+        } else {
+            say!(
+                "Nothing needs another KEK than {first}: if that is the new one, leave only it in the configuration of \
+                 every replica, restart them, and then destroy {}. Backups from before still need them. If it is the \
+                 old one, put the new one first and come again",
+                others.join(", ")
+            );
+        }
+        if status.replicas.is_empty() {
+            say!("No replica says that it serves: see for yourself that none does, or that each has the KEK");
+        }
         return Ok(ExitCode::SUCCESS);
     }
     Err(Failure(

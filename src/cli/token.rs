@@ -11,6 +11,7 @@ use std::time::Instant;
 
 use clap::ValueEnum;
 use serde::{Deserialize, Serialize};
+use ureq::http::Uri;
 
 use super::apply::private_file;
 use super::fetch::{FetchError, KeptToken, fetch_token, in_turn};
@@ -82,7 +83,7 @@ pub fn run(args: &Args) -> Outcome {
     let file = cache_file(args)?;
     let kept = read_kept(&file);
     let mut failed = kept.as_ref().map(|kept| kept.failed.clone()).unwrap_or_default();
-    failed.retain(|_, since| now < *since + AVOID_SECONDS);
+    failed.retain(|_, since| now < since.saturating_add(AVOID_SECONDS));
     let kept = kept.map(|kept| kept.token).filter(|_| !args.fresh);
     let token = match kept {
         Some(kept) if now < kept.refresh_by => kept,
@@ -162,18 +163,18 @@ fn secret(args: &Args) -> Result<String, String> {
     }
 }
 
-/// A secret goes over TLS, or stays on this machine.
+/// A secret goes over TLS, or stays on this machine; and the address is just that.
 fn demand_https(base: &str) -> Result<(), String> {
-    let local = ["127.0.0.1", "localhost", "[::1]"];
-    let host = base.strip_prefix("http://").map(|rest| rest.split('/').next().unwrap_or_default());
-    let is_local = |host: &str| {
-        local
-            .iter()
-            .any(|name| host.strip_prefix(name).is_some_and(|port| port.is_empty() || port.starts_with(':')))
-    };
-    match host {
-        Some(host) if !is_local(host) => Err(format!("{base}: a client secret is sent over https only")),
-        _ => Ok(()),
+    let uri: Uri = base.parse().map_err(|error| format!("{}: no address: {error}", printable(base)))?;
+    let authority = uri.authority().map(|authority| authority.as_str()).unwrap_or_default();
+    if authority.contains('@') || uri.query().is_some() || !matches!(uri.path(), "" | "/") {
+        return Err(format!("{}: write https://HOST or https://HOST:PORT", printable(base)));
+    }
+    let is_local = matches!(uri.host(), Some("127.0.0.1" | "localhost" | "[::1]"));
+    match uri.scheme_str() {
+        Some("https") => Ok(()),
+        Some("http") if is_local => Ok(()),
+        _ => Err(format!("{}: a client secret is sent over https only", printable(base))),
     }
 }
 

@@ -293,7 +293,6 @@ impl Config {
     /// The lengths of the keys' lives, among themselves and beside the grace.
     fn check_keys(&self) -> Result<(), ConfigError> {
         let policy = self.key_policy();
-        policy.check().map_err(|error| ConfigError(error.to_string()))?;
         // A key whose creation a failover lost must not be signed with by who had read it (invariant I12).
         let least = u64::try_from(policy.least_lead().num_seconds()).unwrap_or_default();
         let least = least.saturating_add(self.directory.grace_seconds);
@@ -303,7 +302,7 @@ impl Config {
                 self.keys.lead_seconds
             )));
         }
-        Ok(())
+        policy.check().map_err(|error| ConfigError(error.to_string()))
     }
 
     /// # Errors

@@ -1,6 +1,7 @@
 //! `[region]` and `[[regions]]`: which region this process serves, and where the others answer.
 
 use serde::Deserialize;
+use ureq::http::Uri;
 
 use super::ConfigError;
 use crate::domain::region::{Region, RegionAddress, Regions};
@@ -20,10 +21,16 @@ pub struct ListedRegion {
     pub url: String,
 }
 
+/// Each has up to four published keys, and many validators stop reading a JWKS at a hundred.
+const MOST_REGIONS: usize = 20;
+
 /// # Errors
-/// A name or an address stands twice, an address is none, or the own region is not in a list that there is.
+/// They are too many, a name or an address stands twice, an address is none, or the own region is not in a list that there is.
 pub fn check(own: &RegionSection, listed: &[ListedRegion]) -> Result<(), ConfigError> {
     let fail = |what: String| Err(ConfigError(what));
+    if listed.len() > MOST_REGIONS {
+        return fail(format!("regions: at most {MOST_REGIONS} can share one JWKS, not {}", listed.len()));
+    }
     for (place, region) in listed.iter().enumerate() {
         if !is_base(&region.url) {
             return fail(format!(
@@ -36,7 +43,7 @@ pub fn check(own: &RegionSection, listed: &[ListedRegion]) -> Result<(), ConfigE
             if other.name == region.name {
                 return fail(format!("regions: `{}` is named twice", region.name));
             }
-            if other.url == region.url {
+            if address(&other.url) == address(&region.url) {
                 return fail(format!(
                     "regions: `{}` and `{}` have the same url, {}: give each the address at which it alone answers",
                     region.name, other.name, region.url
@@ -60,15 +67,33 @@ pub fn addresses(listed: &[ListedRegion]) -> Regions {
     Regions::new(listed.iter().map(address).collect())
 }
 
+/// Scheme, host and port, if it is nothing but these.
+fn address(url: &str) -> Option<(String, String, u16)> {
+    let uri: Uri = url.parse().ok().filter(|_| !url.ends_with('/'))?;
+    let (scheme, authority) = (uri.scheme_str()?, uri.authority()?);
+    let host = authority.host().to_ascii_lowercase();
+    // With a port or without, and nothing before the host.
+    let rest = authority.as_str().get(host.len()..)?;
+    let port = match (rest.strip_prefix(':'), rest) {
+        (Some(port), _) => port.parse().ok()?,
+        (None, "") if scheme == "https" => 443,
+        (None, "") => 80,
+        _ => return None,
+    };
+    let is_whole = !host.is_empty()
+        && host.len() + rest.len() == authority.as_str().len()
+        && uri.query().is_none()
+        && uri.path() == "/";
+    (is_whole && !url.contains('#')).then(|| (scheme.to_owned(), host, port))
+}
+
 fn is_base(url: &str) -> bool {
-    let is_host = |host: &str| !host.is_empty() && !host.contains(['/', '?', '#', ' ', '@', '\\']);
-    match (url.strip_prefix("https://"), url.strip_prefix("http://")) {
-        (Some(host), _) => is_host(host),
-        (_, Some(host)) => {
-            let name = host.rsplit_once(':').map_or(host, |(name, _)| name);
-            is_host(host) && ["localhost", "127.0.0.1", "[::1]"].contains(&name)
+    match address(url) {
+        Some((scheme, host, _)) if scheme == "http" => {
+            ["localhost", "127.0.0.1", "[::1]"].contains(&host.as_str())
         }
-        _ => false,
+        Some((scheme, ..)) => scheme == "https",
+        None => false,
     }
 }
 

@@ -6,9 +6,9 @@ use super::rotate_signing_keys::{RotationError, rows};
 use super::{Core, RequestContext};
 use crate::domain::audit::{Actor, TokenFacts};
 use crate::domain::issuance;
-use crate::domain::signing_key::{self, CantRevoke, CantRotate, Intervention, KeyRow};
+use crate::domain::signing_key::{self, CantRevoke, CantRotate, Intervention};
 use crate::signing::signer::SignError;
-use crate::storage::StorageError;
+use crate::storage::StoredSigningKey;
 
 /// Why nothing was done.
 #[derive(Debug, thiserror::Error)]
@@ -36,18 +36,26 @@ pub struct Preview {
 impl Core {
     /// Revokes a key of any region that shares the database, in one transaction with what follows from it.
     pub async fn revoke_signing_key(&self, kid: &str) -> Result<Intervention, InterventionError> {
-        let decide = |rows: &[KeyRow], now| {
-            let (maker, policy) = (self.makes_keys_of(), &self.settings.keys);
-            Ok(signing_key::revoke(rows, kid, maker, policy, now)?)
+        let decide = |stored: &[StoredSigningKey], now| {
+            // A row that can't be opened must not protect a compromised key; but a wrong KEK must not make new ones.
+            let maker = match self.open_signing_keys(stored, self.clock.steady()) {
+                Ok(_) => self.makes_keys_of(),
+                Err(error) => {
+                    tracing::warn!(%error, "no new standby is made");
+                    None
+                }
+            };
+            Ok(signing_key::revoke(&rows(stored), kid, maker, &self.settings.keys, now)?)
         };
         self.intervene(decide).await
     }
 
     /// Lets the region's standby sign from now on.
     pub async fn rotate_signing_key(&self) -> Result<Intervention, InterventionError> {
-        let decide = |rows: &[KeyRow], now| {
+        let decide = |stored: &[StoredSigningKey], now| {
+            self.open_signing_keys(stored, self.clock.steady())?;
             let (maker, policy) = (self.makes_keys_of(), &self.settings.keys);
-            Ok(signing_key::rotate(rows, &self.settings.policy.region, maker, policy, now)?)
+            Ok(signing_key::rotate(&rows(stored), &self.settings.policy.region, maker, policy, now)?)
         };
         self.intervene(decide).await
     }
@@ -74,20 +82,19 @@ impl Core {
     /// Decides on the rows as they are and writes that, or decides anew when somebody else wrote meanwhile.
     async fn intervene(
         &self,
-        decide: impl Fn(&[KeyRow], DateTime<Utc>) -> Result<Intervention, InterventionError>,
+        decide: impl Fn(&[StoredSigningKey], DateTime<Utc>) -> Result<Intervention, InterventionError>,
     ) -> Result<Intervention, InterventionError> {
         self.compare_clock().await.map_err(RotationError::from)?;
         let mut tries = 0;
         loop {
             let now = self.clock.confirmed().map_err(RotationError::from)?;
-            let (stored, _) = self.read_signing_keys().await?;
-            let intervention = decide(&rows(&stored), now)?;
+            let stored = self.store.signing_keys().await.map_err(RotationError::from)?;
+            let intervention = decide(&stored, now)?;
             tries += 1;
             match self.apply_key_steps(None, &intervention.steps, &operator(), now).await {
                 Ok(()) => return Ok(intervention),
-                // The worker of a replica made a key, or another operator was faster.
-                Err(RotationError::Storage(StorageError::Conflict(_) | StorageError::Stale(_)))
-                    if tries < MOST_TRIES => {}
+                // The worker of a replica made a key, another operator was faster, or other writes took too long.
+                Err(RotationError::Storage(_)) if tries < MOST_TRIES => {}
                 Err(error) => return Err(error.into()),
             }
         }

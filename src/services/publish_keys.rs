@@ -48,12 +48,13 @@ impl Document {
 }
 
 impl Core {
-    /// Serialises the documents again if the set or order of published keys is another one than before.
-    pub fn publish_keys(&self, now: DateTime<Utc>) -> Result<(), JwksError> {
-        let ring = self.key_ring.load();
+    /// Takes these keys for those that sign, and serialises the documents again if the set or order of published keys is
+    /// another one than before. What can't be published does not sign.
+    pub(super) fn publish_keys(&self, ring: KeyRing, now: DateTime<Utc>) -> Result<(), JwksError> {
         let keys = ring.published(now);
         let kids: Vec<String> = keys.iter().map(|loaded| loaded.key.kid.clone()).collect();
         if self.published.load().kids == kids {
+            self.key_ring.store(Arc::new(ring));
             return Ok(());
         }
         let union: Vec<PublicJwk> = keys.iter().map(|loaded| self.marked(loaded)).collect();
@@ -69,7 +70,9 @@ impl Core {
             verifier,
             kids,
         };
+        // In this order nobody meets a token of a key that is not published.
         self.published.store(Arc::new(published));
+        self.key_ring.store(Arc::new(ring));
         Ok(())
     }
 
@@ -92,7 +95,7 @@ impl Core {
     /// The keys, unless they were read so long ago that a revocation may have been overlooked (invariant I5).
     pub fn confirmed_keys(&self) -> Result<Guard<Arc<KeyRing>>, Refusal> {
         let ring = self.key_ring.load();
-        let age = self.clock.steady().saturating_sub(ring.read_at);
+        let age = self.clock.steady().saturating_sub(ring.obeyed_at);
         if age <= self.settings.keys_grace {
             return Ok(ring);
         }

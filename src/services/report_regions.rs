@@ -180,7 +180,8 @@ impl Core {
     /// whether it has a key to sign with.
     fn health(&self, region: &Region, seen: &Seen, now: DateTime<Utc>) -> (Health, Option<DateTime<Utc>>) {
         if *region == self.settings.policy.region {
-            let health = if self.why_not_issuing().is_none() { Health::Serving } else { Health::NotServing };
+            let issues = self.why_not_issuing().is_none() && self.confirmed_keys().is_ok();
+            let health = if issues { Health::Serving } else { Health::NotServing };
             return (health, Some(now));
         }
         let alive = seen.replicas.iter().filter(|replica| replica.region == *region);

@@ -1,6 +1,6 @@
 //! Signing keys over time: reads the rows, applies the plan, loads the ring. Run at start and by the worker.
 
-use std::sync::Arc;
+use std::time::Duration;
 
 use chrono::{DateTime, Utc};
 
@@ -9,7 +9,7 @@ use crate::clock::WrongClock;
 use crate::domain::audit::{Actor, AuditRecord, Event, Outcome, TokenFacts};
 use crate::domain::ids::AuditRecordId;
 use crate::domain::region::Region;
-use crate::domain::signing_key::{self, KeyLife, KeyRow, SigningAlgorithm, SigningKey, Step};
+use crate::domain::signing_key::{self, KeyLife, KeyRow, KeyState, SigningAlgorithm, SigningKey, Step};
 use crate::entropy;
 use crate::signing::key_pair::{KeyError, KeyPair};
 use crate::signing::sealing::{Place, SealingError};
@@ -33,15 +33,29 @@ pub enum RotationError {
     Sealing(#[from] SealingError),
     #[error(transparent)]
     Jwks(#[from] JwksError),
+    #[error(
+        "{0} keys wait already to sign after the active one: the next is needed when the first of them signs"
+    )]
+    EnoughStandbys(usize),
 }
+
+/// Keys of a region that may wait, so that no validator meets a JWKS that is too long for it.
+const MOST_STANDBYS: usize = 4;
 
 impl Core {
     /// Brings the region's keys in order: loads and publishes them, creates what is due, destroys what is gone.
     pub async fn tend_signing_keys(&self) -> Result<(), RotationError> {
         // Loaded before anything is made: a wrong KEK must never lead to new keys. And taken over before that, and by
-        // whatever clock: a revocation holds though nothing can be written.
-        let (stored, ring) = self.read_signing_keys().await?;
-        self.take_over(ring)?;
+        // whatever clock: a revocation holds though nothing can be written, or some other row be opened.
+        let read_at = self.clock.steady();
+        let stored = self.store.signing_keys().await?;
+        match self.open_signing_keys(&stored, read_at) {
+            Ok(ring) => self.take_over(ring)?,
+            Err(broken) => {
+                self.take_over(self.key_ring.load().obeying(&stored, read_at))?;
+                return Err(broken);
+            }
+        }
         let now = self.clock.confirmed()?;
         if self.apply_plan(&stored, now).await? {
             let (_, ring) = self.read_signing_keys().await?;
@@ -50,10 +64,10 @@ impl Core {
         Ok(())
     }
 
+    /// Signs and publishes with these from now on; or, when they can't be published, with neither.
     fn take_over(&self, ring: KeyRing) -> Result<(), RotationError> {
-        self.key_ring.store(Arc::new(ring));
         let now = self.clock.now();
-        self.publish_keys(now)?;
+        self.publish_keys(ring, now)?;
         self.show_keys(now);
         Ok(())
     }
@@ -68,8 +82,13 @@ impl Core {
         // The process that imports is not the one that serves.
         self.compare_clock().await?;
         let now = self.clock.confirmed()?;
-        let (stored, _) = self.read_signing_keys().await?;
+        let (stored, ring) = self.read_signing_keys().await?;
         let region = &self.settings.policy.region;
+        let waiting = ring.keys().iter().filter(|loaded| loaded.key.region == *region);
+        let waiting = waiting.filter(|loaded| loaded.key.life.state(now) == KeyState::Standby).count();
+        if waiting >= MOST_STANDBYS {
+            return Err(RotationError::EnoughStandbys(waiting));
+        }
         let (generation, life) = signing_key::next_key(&rows(&stored), region, &self.settings.keys, now);
         let row = self.sealed_row(algorithm, der, generation, life)?;
         let key = row.key.clone();
@@ -84,8 +103,16 @@ impl Core {
     pub(super) async fn read_signing_keys(&self) -> Result<(Vec<StoredSigningKey>, KeyRing), RotationError> {
         let read_at = self.clock.steady();
         let stored = self.store.signing_keys().await?;
-        let ring = KeyRing::load(&stored, &self.settings.policy.region, &self.keks, read_at)?;
+        let ring = self.open_signing_keys(&stored, read_at)?;
         Ok((stored, ring))
+    }
+
+    pub(super) fn open_signing_keys(
+        &self,
+        stored: &[StoredSigningKey],
+        read_at: Duration,
+    ) -> Result<KeyRing, RotationError> {
+        Ok(KeyRing::load(stored, &self.settings.policy.region, &self.keks, read_at)?)
     }
 
     /// The region whose keys are made here when they are due; `None` where the operator imports them.

@@ -1,5 +1,7 @@
 //! The keys this process can sign with and those it publishes, as one snapshot.
 
+use std::collections::HashMap;
+use std::sync::Arc;
 use std::time::Duration;
 
 use base64::Engine as _;
@@ -14,7 +16,7 @@ use super::provider::{KeptKey, library_algorithm};
 use super::sealing::{KekList, Place, SealingError};
 use crate::domain::claims::TOKEN_TYPE;
 use crate::domain::region::Region;
-use crate::domain::signing_key::{KeyState, SigningKey};
+use crate::domain::signing_key::{KeyLife, KeyState, SigningKey};
 use crate::storage::StoredSigningKey;
 
 /// Why the key ring can't be loaded.
@@ -36,10 +38,11 @@ pub enum LoadError {
 pub struct SignError(#[from] jsonwebtoken::errors::Error);
 
 /// A key with its public half and, when it is this region's and not gone, what signs with it.
+#[derive(Clone)]
 pub struct LoadedKey {
     pub key: SigningKey,
     pub jwk: PublicJwk,
-    signing: Option<Signing>,
+    signing: Option<Arc<Signing>>,
 }
 
 struct Signing {
@@ -54,8 +57,10 @@ struct Signing {
 /// All keys as read from the database at one instant.
 pub struct KeyRing {
     keys: Vec<LoadedKey>,
-    /// By the steady clock, so that a jump of the wall clock makes no key older or younger.
+    /// When all of them were read, by the steady clock, so that a jump of the wall clock makes no key older or younger.
     pub read_at: Duration,
+    /// When it was last read which of them are revoked.
+    pub obeyed_at: Duration,
 }
 
 impl KeyRing {
@@ -67,7 +72,22 @@ impl KeyRing {
         read_at: Duration,
     ) -> Result<Self, LoadError> {
         let keys = stored.iter().map(|row| load_key(row, region, keks)).collect::<Result<_, _>>()?;
-        Ok(Self { keys, read_at })
+        Ok(Self { keys, read_at, obeyed_at: read_at })
+    }
+
+    /// These keys with the lives that the rows give them now, whatever else stands there: no row that can't be opened may
+    /// keep a revoked key in use.
+    #[must_use]
+    pub fn obeying(&self, stored: &[StoredSigningKey], now: Duration) -> Self {
+        let lives: HashMap<&str, KeyLife> =
+            stored.iter().map(|row| (row.key.kid.as_str(), row.key.life)).collect();
+        let mut keys = self.keys.clone();
+        for loaded in &mut keys {
+            if let Some(life) = lives.get(loaded.key.kid.as_str()) {
+                loaded.key.life = *life;
+            }
+        }
+        Self { keys, read_at: self.read_at, obeyed_at: now }
     }
 
     /// The key that signs now.
@@ -144,12 +164,12 @@ fn load_key(row: &StoredSigningKey, region: &Region, keks: &KekList) -> Result<L
             let header = serde_json::json!({
                 "alg": row.key.algorithm.as_str(), "kid": row.key.kid, "typ": TOKEN_TYPE
             });
-            Some(Signing {
+            Some(Arc::new(Signing {
                 header: URL_SAFE_NO_PAD.encode(header.to_string()) + ".",
                 algorithm: library_algorithm(row.key.algorithm),
                 encoding_key: kept.encoding_key(),
                 _kept: kept,
-            })
+            }))
         }
         _ => None,
     };

@@ -62,9 +62,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     };
     let spool = if spools { Some(open_spool(store.as_ref(), config, &parts).await?) } else { None };
     check_secrets(store.as_ref(), &pepper, &keks).await?;
-    if spools {
-        check_issuer(store.as_ref(), &config.server.issuer).await?;
-    }
+    check_issuer(store.as_ref(), &config.server.issuer).await?;
     let region = config.region.name.clone();
     let metrics = Arc::new(Metrics::new(&region).map_err(|error| StartError::Other(error.to_string()))?);
     for (home, compute) in store.regions().await? {

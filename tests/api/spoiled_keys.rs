@@ -321,3 +321,35 @@ fn a_replica_is_on_record_while_it_serves() {
     });
     assert_eq!(left, []);
 }
+
+/// What somebody spoils must not protect a key that is revoked.
+#[test]
+fn a_spoiled_row_keeps_no_revoked_key_in_use() {
+    let app = TestApp::start();
+    app.advance(3600);
+    let rows = Rows(&app.deployment);
+    let all = rows.all();
+    let (active, standby) = (all[0].key.kid.clone(), &all[1]);
+    let mut spoiled = standby.clone();
+    spoiled.private.as_mut().unwrap().private[20] ^= 1;
+    rows.write(&standby.key.kid, &spoiled);
+    let core = Arc::clone(&app.core);
+    let kid = active.clone();
+    let done = app.block_on(async move { core.revoke_signing_key(&kid).await.unwrap() });
+    assert_eq!(done.steps.len(), 3, "revoked, taken over, destroyed; and no key is made: {:?}", done.steps);
+    let core = Arc::clone(&app.core);
+    let why = app.block_on(async move { core.watch_signing_keys().await.unwrap_err().to_string() });
+    assert!(why.contains("can't be opened"), "{why}");
+    let published = app.get(JWKS).expect(200).text();
+    assert!(!published.contains(&active) && published.contains(&standby.key.kid), "{published}");
+    app.get_ops("/readyz").expect(503);
+    // What it had loaded signs on, for as long as revocations are read.
+    for _ in 0..3 {
+        app.advance(600);
+        let token = app.token_as(&READER, "scorer").expect(200).token();
+        assert_eq!(decoded(&token).0["kid"], standby.key.kid.as_str());
+    }
+    // And a copy of the JWKS is kept no longer than if nothing had been read.
+    app.advance_unattended(3600);
+    assert_eq!(app.get(JWKS).expect(200).header("cache-control"), Some("no-cache"));
+}

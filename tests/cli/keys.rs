@@ -44,6 +44,13 @@ fn revoke_rotate_and_preview_tell_what_comes_of_it() {
     assert!(again.err.contains("was revoked at"), "{}", again.err);
     let unknown = place.over_demo(&["keys", "revoke", "nobody"]).expect(1);
     assert!(unknown.err.contains("there is no signing key `nobody`"), "{}", unknown.err);
+    // One kid in 64 begins with a hyphen: it is no option, and never the help.
+    for kid in ["-hQx12345", "--help-me"] {
+        let hyphen = place.over_demo(&["keys", "revoke", kid]).expect(1);
+        assert!(hyphen.err.contains("there is no signing key"), "{}", hyphen.err);
+    }
+    let control = place.over_demo(&["keys", "revoke", "\u{1b}[31mx"]).expect(1);
+    assert!(control.err.contains("no key id") && !control.err.contains('\u{1b}'), "{}", control.err);
     let reasons: Vec<_> =
         place.audit().iter().map(|row| row["reason"].as_str().unwrap_or_default().to_owned()).collect();
     for reason in ["revoked", "previewed"] {
@@ -96,7 +103,21 @@ fn the_export_is_what_the_service_publishes_and_openssl_reads_it() {
         let text = String::from_utf8_lossy(&read.stdout).into_owned();
         assert!(text.contains("prime256v1"), "{text}{}", String::from_utf8_lossy(&read.stderr));
     }
-    let none = place.over_demo(&["keys", "export", "--region", "elsewhere"]).expect(0).out;
-    assert_eq!(none.split_whitespace().collect::<String>(), "{\"keys\":[]}");
+    for format in ["jwks", "pem"] {
+        let none =
+            place.over_demo(&["keys", "export", "--region", "elsewhere", "--format", format]).expect(1);
+        assert!(none.out.is_empty() && none.err.contains("no key is published"), "{}", none.err);
+    }
     place.over_demo(&["keys", "export", "--region", "NOT A REGION"]).expect(1);
+}
+
+/// Its tokens would be another service's.
+#[test]
+fn no_command_works_under_another_issuer() {
+    let place = Place::with_demo();
+    let text = place.read("wsts-data/wsts.toml");
+    let issuer = format!("https://localhost:{}", place.port);
+    place.write("wsts-data/wsts.toml", &text.replace(&issuer, "https://evil.example"));
+    let refused = place.over_demo(&["keys", "preview"]).expect(1);
+    assert!(refused.err.contains(&issuer) && refused.out.is_empty(), "{}", refused.err);
 }

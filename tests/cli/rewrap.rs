@@ -62,6 +62,20 @@ fn a_kek_is_changed_in_six_steps() {
     place.over_demo(&["audit", "verify"]).expect(0);
 }
 
+/// The first of two restarts, after which nothing is re-wrapped yet: the new KEK must not be taken for the old one.
+#[test]
+fn the_kek_that_seals_is_named_before_any_is_destroyed() {
+    let place = Place::with_demo();
+    let ended = place.over_demo(&["keys", "rewrap", "--check"]).expect(0);
+    assert!(ended.out.contains("is the only one") && ended.out.contains("No replica says"), "{}", ended.out);
+    let old = place.read("wsts-data/kek").trim().to_owned();
+    place.write("wsts-data/kek", &format!("{old}\n{}\n", line(9)));
+    let ended = place.over_demo(&["keys", "rewrap"]).expect(0);
+    assert!(ended.out.contains("re-wrapped 0 signing keys"), "{}", ended.out);
+    let told = "if that is the new one";
+    assert!(ended.out.contains(told) && ended.out.contains("put the new one first"), "{}", ended.out);
+}
+
 #[test]
 fn no_database_is_made_by_a_question() {
     let place = Place::with_demo();

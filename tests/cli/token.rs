@@ -176,3 +176,23 @@ fn the_next_address_gives_the_token_when_one_is_away_or_names_another() {
     assert!(said.len() == 2 && said[0].contains("answered 421: invalid_target: elsewhere"), "{said:?}");
     assert!(said[1].contains(&there), "{said:?}");
 }
+
+/// Wherever an address is written so that it looks like this machine or like TLS and is neither.
+#[test]
+fn a_secret_is_sent_nowhere_in_clear_text() {
+    let place = Place::new();
+    for (url, words) in [
+        ("http://sts.example", "https only"),
+        ("HTTP://127.0.0.2:1", "https only"),
+        ("ftp://localhost", "https only"),
+        ("http://localhost:x@127.0.0.2:1", "write https://HOST"),
+        ("https://user@sts.example", "write https://HOST"),
+        ("https://sts.example/path", "write https://HOST"),
+        ("sts example", "no address"),
+    ] {
+        let args =
+            ["token", "--url", url, "--webservice", WORKSPACE, "--client-id", READER, "--client-secret", "s"];
+        let ended = place.run(&args).expect(1);
+        assert!(ended.err.contains(words), "{url}: {}", ended.err);
+    }
+}

@@ -152,7 +152,12 @@ impl Fleet {
             }
             let able = replica.is_running && reaches && replica.confirmed().is_some();
             replica.able_since = able.then(|| replica.able_since.unwrap_or(now));
-            if able && now >= replica.tend_at {
+            if replica.is_running && reaches && !able && now >= replica.tend_at {
+                // By a wrong clock it plans nothing, and obeys what it reads.
+                replica.tend_at = now + POLL;
+                let rows = self.database.rows();
+                self.replicas[by].read(rows, now);
+            } else if able && now >= replica.tend_at {
                 self.start(Work::Tend, by, 0, watch)?;
             }
         }
@@ -329,6 +334,10 @@ impl Fleet {
             return None;
         }
         let clock = replica.confirmed()?;
+        // `Core::confirmed_keys`.
+        if self.now - replica.ring.as_ref()?.read_at > self.lengths.grace {
+            return None;
+        }
         let row = replica.active(clock)?.clone();
         let random = TokenRandom { token_id: [0; 16], refresh_spread: 0.5 };
         let (target, end) = (Target::Management, row.key.life.remove_at);

@@ -152,7 +152,8 @@ impl Watch for Orderly {
         if !fleet.database.is_up {
             self.outages.push(fleet.now);
         }
-        let steady_since = fleet.now - fleet.lengths.window() - fleet.retire_after();
+        // Keys that began before their time keep the removal that they had: the last of them a window after its successor's.
+        let steady_since = fleet.now - 3 * fleet.lengths.window() - fleet.retire_after();
         let is_steady =
             self.interventions.iter().chain(&self.outages).all(|disturbed| *disturbed < steady_since);
         for answer in &fleet.answers {

@@ -44,6 +44,9 @@ async function refuse(r, keys) {
     } catch (error) {
         return 'no JSON in it';
     }
+    if (!header || !claims) {
+        return 'no objects in it';
+    }
     if (header.alg !== 'ES256' || header.typ !== 'at+jwt' || header.crit !== undefined) {
         return 'not an access token signed with ES256';
     }

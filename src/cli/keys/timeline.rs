@@ -38,6 +38,8 @@ pub fn draw(keys: &[SigningKey], now: DateTime<Utc>) -> String {
             column(life.sign_until),
             column(life.remove_at),
         );
+        // However short: who waits must not look like who signs.
+        let signs = if life.state(now) == KeyState::Standby { signs.max(column(now) + 2) } else { signs };
         let bar: String = (0..=WIDTH)
             .map(|at| match at {
                 at if at == column(now) => '│',

@@ -1,7 +1,7 @@
 //! What an operator may do to keys: revoke one in an emergency, or let the standby take over before its time. Pure, like
 //! the plan; one transaction writes all steps.
 
-use chrono::{DateTime, Utc};
+use chrono::{DateTime, SecondsFormat, Utc};
 
 use super::{KeyLife, KeyPolicy, KeyRow, KeyState, SigningKey, Step, plan};
 use crate::domain::region::Region;
@@ -30,7 +30,7 @@ pub enum Aftermath {
 pub enum CantRevoke {
     #[error("there is no signing key `{0}`: `wsts keys list` shows them")]
     Unknown(String),
-    #[error("signing key `{0}` was revoked at {1} already")]
+    #[error("signing key `{kid}` was revoked at {at} already", kid = .0, at = second(.1))]
     Revoked(String, DateTime<Utc>),
     #[error("signing key `{0}` is gone: no validator takes it any more")]
     Gone(String),
@@ -44,7 +44,8 @@ pub enum CantRotate {
     #[error("there is no standby to take over: the worker makes one, or import one with `wsts keys import`")]
     NoStandby,
     #[error(
-        "the standby was published at {published_at} and may sign from {possible_from} on, when every validator has it;          to end a compromised key at once, revoke it"
+        "the standby was published at {} and may sign from {} on, when every validator has it; to end a compromised key at once, revoke it",
+        second(.published_at), second(.possible_from)
     )]
     TooSoon { published_at: DateTime<Utc>, possible_from: DateTime<Utc> },
 }
@@ -75,7 +76,8 @@ pub fn revoke(
         // Whether every validator has it or not: a compromised key must not sign on. By every clock that is tolerated, or
         // the slow ones would have none to sign with; yet not before the revoked one, or they would have two.
         let sign_from = (now - policy.clock_error * 2).max(next.life.published_at).max(life.sign_from);
-        steps.push(amend(next, KeyLife { sign_from, ..next.life }, "takes the place of a revoked key"));
+        let to = begun_early(next.life, sign_from, policy);
+        steps.push(amend(next, to, "takes the place of a revoked key"));
     }
     let after = amended(rows, &steps);
     if let Some(region) = maker.filter(|region| **region == row.key.region) {
@@ -115,12 +117,22 @@ pub fn rotate(
     // `remove_at` stays: a replica that is cut off signs with it a while longer.
     let mut steps = vec![
         amend(active, KeyLife { sign_until: now, ..active.life }, "rotated before its time"),
-        amend(next, KeyLife { sign_from: now, ..next.life }, "takes over before its time"),
+        amend(next, begun_early(next.life, now, policy), "takes over before its time"),
     ];
     if let Some(region) = maker.filter(|maker| *maker == region) {
         steps.extend(plan(&amended(rows, &steps), region, policy, now));
     }
     Ok(Intervention { steps, aftermath: successor_signs(next, policy) })
+}
+
+/// A standby that begins before its time signs for as long as any other key. Its removal stays, for a failover may lose
+/// this, and who has read it must not drop a key that signs on.
+pub(super) fn begun_early(life: KeyLife, sign_from: DateTime<Utc>, policy: &KeyPolicy) -> KeyLife {
+    KeyLife { sign_from, sign_until: life.sign_until.min(sign_from + policy.window), ..life }
+}
+
+fn second(time: &DateTime<Utc>) -> String {
+    time.to_rfc3339_opts(SecondsFormat::Secs, true)
 }
 
 /// The key of the same region that signs next, made and not revoked.

@@ -2,7 +2,7 @@
 
 use chrono::{DateTime, Utc};
 
-use super::intervention::{amend, amended};
+use super::intervention::{amend, amended, begun_early};
 use super::{KeyLife, KeyPolicy, KeyRow, KeyState};
 use crate::domain::region::Region;
 
@@ -40,7 +40,11 @@ pub fn plan(rows: &[KeyRow], region: &Region, policy: &KeyPolicy, now: DateTime<
         .filter(|row| matches!(row.key.life.state(now), KeyState::Gone | KeyState::Revoked))
         .map(|row| Step::Destroy {
             kid: row.key.kid.clone(),
-            reason: "no token that it signed can be alive",
+            reason: if row.key.life.revoked_at.is_some() {
+                "revoked"
+            } else {
+                "no token that it signed can be alive"
+            },
         });
     steps.extend(gone);
     let mut succession = Succession::of(&rows, region, now);
@@ -69,7 +73,7 @@ fn closed_gaps(rows: &[KeyRow], region: &Region, policy: &KeyPolicy, now: DateTi
     for key in keys {
         let sign_from = (key.life.published_at + policy.lead).max(end);
         if key.life.state(now) == KeyState::Standby && sign_from < key.life.sign_from {
-            steps.push(amend(key, KeyLife { sign_from, ..key.life }, "no other key signs then"));
+            steps.push(amend(key, begun_early(key.life, sign_from, policy), "no other key signs then"));
         }
         end = end.max(key.life.sign_until);
     }

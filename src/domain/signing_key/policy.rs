@@ -111,17 +111,20 @@ impl KeyPolicy {
         age: Duration,
         now: DateTime<Utc>,
     ) -> Duration {
+        let read_at = now - age;
         // Whoever joined unseen may have looked at its clock when it was still time.
         let founded = self.founding + self.propagation + self.clock_error * 2;
         let is_founded = keys
             .clone()
             .map(|key| key.life.published_at)
             .min()
-            .is_some_and(|first| now - age >= first + founded);
+            .is_some_and(|first| read_at >= first + founded);
         let mut regions: BTreeMap<&Region, bool> = BTreeMap::new();
         // A region that is forgotten by now may have come back before it was; rows older than a lead promise nothing.
         for key in keys.filter(|key| now < key.life.remove_at + self.lead) {
-            *regions.entry(&key.region).or_default() |= key.life.is_to_sign(now);
+            // A younger one may be lost in a failover, and its region make another in a hurry.
+            let is_settled = key.life.published_at + self.least_lead() <= read_at;
+            *regions.entry(&key.region).or_default() |= is_settled && key.life.is_to_sign(now);
         }
         let is_whole = is_founded && !regions.is_empty() && regions.values().all(|has_key| *has_key);
         (if is_whole { self.lead } else { self.least_lead() }) - self.propagation - self.clock_error * 2
