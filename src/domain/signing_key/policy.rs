@@ -127,6 +127,8 @@ impl KeyPolicy {
             *regions.entry(&key.region).or_default() |= is_settled && key.life.is_to_sign(now);
         }
         let is_whole = is_founded && !regions.is_empty() && regions.values().all(|has_key| *has_key);
-        (if is_whole { self.lead } else { self.least_lead() }) - self.propagation - self.clock_error * 2
+        (if is_whole { self.lead } else { self.least_lead().min(self.lead) })
+            - self.propagation
+            - self.clock_error * 2
     }
 }
