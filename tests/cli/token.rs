@@ -164,12 +164,12 @@ fn the_next_address_gives_the_token_when_one_is_away_or_names_another() {
     assert!(ended.err.lines().count() == 1 && ended.err.contains(&there), "{}", ended.err);
 
     // One that serves another region names the right one, which comes next.
-    let stub = Place::new();
+    let elsewhere = Place::new();
     let body = format!(
         "{{\"error\":\"invalid_target\",\"error_description\":\"elsewhere\",\"serving_regions\":[{{\"name\":\"local\",\"url\":\"{there}\"}}]}}"
     );
-    let answering = answer_once(&stub, "421", &body);
-    let misdirected = format!("http://127.0.0.1:{}", stub.port);
+    let answering = answer_once(&elsewhere, "421", &body);
+    let misdirected = format!("http://127.0.0.1:{}", elsewhere.port);
     let ended = ask(&[&misdirected, &dead, &there], &[]).expect(0);
     answering.join().unwrap();
     let said: Vec<_> = ended.err.lines().collect();
