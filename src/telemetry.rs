@@ -20,12 +20,15 @@ pub fn filter(log: &Log) -> Result<EnvFilter, ConfigError> {
 /// Installs the subscriber for the process.
 pub fn start(log: &Log) -> Result<(), ConfigError> {
     let filter = filter(log)?;
+    let is_terminal = std::io::stderr().is_terminal();
     let text = match log.format {
         LogFormat::Text => true,
         LogFormat::Json => false,
-        LogFormat::Auto => std::io::stderr().is_terminal(),
+        LogFormat::Auto => is_terminal,
     };
     let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    // Colours are for people; in a file they are noise.
+    let builder = builder.with_ansi(is_terminal);
     // A second start in one process (tests) keeps the first subscriber.
     let _ = if text { builder.try_init() } else { builder.json().flatten_event(true).try_init() };
     Ok(())

@@ -46,10 +46,10 @@ pub async fn around(
         now: core.clock.now(),
         basic: false,
     };
-    let over_limit = check_limits(&request);
+    let unlawful = check_limits(&request).or_else(|| secret_in_uri(&request));
     // Of a request that is refused for its head as well: its answer is lost by the same way.
     let broken = if body_comes_first(&request) { take_body_in(&mut request).await.err() } else { None };
-    let refused = over_limit.map(|problem| (problem, None)).or(broken);
+    let refused = unlawful.map(|problem| (problem, None)).or(broken);
     let outcome = match refused {
         Some((problem, rest)) => {
             let answer = problem.response(dialect, &occasion);
@@ -177,6 +177,24 @@ fn check_limits(request: &ServiceRequest) -> Option<Problem> {
     let fields: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
     (uri_bytes + fields > MAX_HEAD_BYTES).then_some(Problem::HeadTooLarge)
+}
+
+/// Parameters that nobody may put where every proxy and browser on the way can keep them (RFC 6749, section 2.3.1; RFC
+/// 6750, section 5.3).
+const NEVER_IN_URI: [&str; 6] =
+    ["access_token", "client_assertion", "client_secret", "refresh_token", "subject_token", "token"];
+
+/// Told to the caller although its request might be answered without: the secret is known to others now.
+fn secret_in_uri(request: &ServiceRequest) -> Option<Problem> {
+    // What a gateway asks about has its own caller's query behind it.
+    if request.query_string().is_empty() || request.path().starts_with("/authorize") {
+        return None;
+    }
+    let mut names = form_urlencoded::parse(request.query_string().as_bytes()).map(|(name, _)| name);
+    let name =
+        names.find_map(|name| NEVER_IN_URI.into_iter().find(|known| name.eq_ignore_ascii_case(known)))?;
+    let what = "sent in the URI, where all on the way can read it: send it in the body, or as `Authorization`, and replace it if it is in use";
+    Some(Problem::Parameter { name, what: what.to_owned() })
 }
 
 /// The dialect of a path that may have no route.

@@ -34,6 +34,7 @@ mod registry;
 mod request_ids;
 mod roles;
 mod routes;
+mod secrecy;
 mod signer;
 mod signing_keys;
 mod spoiled_keys;

@@ -10,6 +10,7 @@ mod audit;
 mod config;
 mod helpers;
 mod keys;
+mod logs;
 mod output;
 mod quickstart;
 mod regions;
