@@ -14,6 +14,7 @@ macro_rules! complain {
 
 mod apply;
 mod audit;
+mod bootstrap;
 mod fetch;
 mod keys;
 mod output;
@@ -53,6 +54,7 @@ enum Command {
     Quickstart(quickstart::Args),
     /// Serve tokens
     Serve(ConfigArg),
+    Bootstrap(bootstrap::Args),
     /// Make the registry equal to a file, printing the difference first
     Apply(apply::Args),
     /// Read the audit
@@ -114,6 +116,7 @@ pub fn main() -> ExitCode {
     let outcome = match command {
         Command::Quickstart(args) => quickstart::run(&args),
         Command::Serve(args) => serve::run(&args),
+        Command::Bootstrap(args) => bootstrap::run(&args),
         Command::Apply(args) => apply::run(&args),
         Command::Audit(command) => audit::run(command),
         Command::Keys(command) => keys::run(command),

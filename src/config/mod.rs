@@ -87,6 +87,8 @@ pub struct Tls {
 #[serde(deny_unknown_fields, default)]
 pub struct Ops {
     pub listen: SocketAddr,
+    /// Nobody proves anything there, so an address that others reach is a decision.
+    pub allow_remote: bool,
 }
 
 #[derive(Debug, Clone, Deserialize)]
@@ -144,7 +146,7 @@ const fn default_drain() -> u64 {
 
 impl Default for Ops {
     fn default() -> Self {
-        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)) }
+        Self { listen: SocketAddr::from(([127, 0, 0, 1], 9464)), allow_remote: false }
     }
 }
 
@@ -243,6 +245,12 @@ impl Config {
         if collide(self.server.listen, self.ops.listen) {
             return fail(format!(
                 "ops.listen and server.listen are the same address, {}: give each a port of its own",
+                self.ops.listen
+            ));
+        }
+        if !self.ops.listen.ip().is_loopback() && !self.ops.allow_remote {
+            return fail(format!(
+                "ops.listen {} is no loopback address, and whoever reaches it reads the metrics: set ops.allow_remote = true if only your Prometheus and health checks do",
                 self.ops.listen
             ));
         }

@@ -4,6 +4,7 @@ pub mod access_keys;
 pub mod admit;
 pub mod authenticate;
 pub mod authorize_call;
+pub mod bootstrap;
 pub mod change_registry;
 pub mod client_assertion;
 pub mod client_secrets;

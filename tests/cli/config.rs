@@ -75,6 +75,16 @@ fn two_listeners_on_one_address_are_refused() {
 }
 
 #[test]
+fn the_ops_listener_is_not_for_others_by_accident() {
+    let place = Place::with_demo();
+    let (ops, remote) = (format!("127.0.0.1:{}", place.ops_port), format!("0.0.0.0:{}", place.ops_port));
+    refused(&place, &ops, &remote, "ops.allow_remote");
+    let text = place.read("wsts-data/wsts.toml").replace(&ops, &remote);
+    place.write("meant.toml", &text.replace("[ops]", "[ops]\nallow_remote = true"));
+    place.run(&["config", "check", "--config", "meant.toml"]).expect(0);
+}
+
+#[test]
 fn plain_http_is_for_loopback_only() {
     let place = Place::with_demo();
     let text = place.read("wsts-data/wsts.toml");
