@@ -1,36 +1,46 @@
-//! Caller tokens that were verified before, by hash, until they expire.
+//! Tokens of this service that were verified before, by hash, until they expire.
 //!
-//! Only the signature is remembered. The principal is looked up on every request, so a disabled one or a lost role
-//! takes effect at once.
+//! Only what the signature vouches for is remembered. The principal is looked up on every request, so a disabled one or
+//! a lost role takes effect at once; what the token is for is compared by each door for itself.
+
+use std::sync::Arc;
 
 use chrono::{DateTime, Utc};
 
 use super::{Bounded, bounded};
 use crate::domain::ids::{ClientId, ObjectId};
 
-/// What a verified management token says of its bearer.
-#[derive(Debug, Clone, Copy, PartialEq, Eq)]
-pub struct VerifiedCaller {
+/// What a verified token says: whose it is, what it opens, until when.
+#[derive(Debug, Clone, PartialEq, Eq)]
+pub struct VerifiedToken {
+    /// `jti`.
+    pub token_id: Arc<str>,
     pub object_id: ObjectId,
     pub client_id: ClientId,
+    /// `aud`: the issuer in a management token, else one webservice's audience.
+    pub audience: Box<str>,
     pub expires_at: DateTime<Utc>,
 }
 
 /// A bounded memory of verified tokens.
-pub struct VerifiedTokens(Bounded<[u8; 32], VerifiedCaller>);
+pub struct VerifiedTokens(Bounded<[u8; 32], Arc<VerifiedToken>>);
 
 impl VerifiedTokens {
     pub fn new(capacity: u64) -> Self {
         Self(bounded(capacity))
     }
 
-    /// The caller, if this very token was verified before and has not expired.
-    pub fn get(&self, token: &str, now: DateTime<Utc>) -> Option<VerifiedCaller> {
-        self.0.get(&digest(token)).filter(|caller| now < caller.expires_at)
+    /// What it says, if this very token was verified before and has not expired.
+    pub fn get(&self, token: &str, now: DateTime<Utc>) -> Option<Arc<VerifiedToken>> {
+        self.0.get(&digest(token)).filter(|known| now < known.expires_at)
     }
 
-    pub fn remember(&self, token: &str, caller: VerifiedCaller) {
-        self.0.insert(digest(token), caller);
+    pub fn remember(&self, token: &str, verified: Arc<VerifiedToken>) {
+        self.0.insert(digest(token), verified);
+    }
+
+    pub fn forget(&self, token: &str) {
+        self.0.remove(&digest(token));
     }
 
     /// Forgets every token, for when a signing key is lost.

@@ -6,11 +6,11 @@ use chrono::{DateTime, Utc};
 
 use super::client_assertion::ClientAssertion;
 use super::{Core, Refusal};
-use crate::directory::verified::VerifiedCaller;
+use crate::directory::verified::VerifiedToken;
 use crate::domain::client_secret::{self, SecretDigest};
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ClientId, CredentialId, ObjectId, TenantId};
-use crate::signing::verifier::{Expected, VerifyError};
+use crate::signing::verifier::{Expected, KeySet, VerifyError};
 use crate::storage::PrincipalFacts;
 
 /// Longest secret that is hashed, in bytes: ours have 54.
@@ -117,18 +117,15 @@ impl Core {
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
         let token = token.ok_or(Refusal::Denied(Denial::MissingToken))?;
-        let caller = match self.verified.get(token, now) {
-            Some(caller) => caller,
-            None => {
-                let caller = self.verify_management_token(now, token).map_err(Refusal::Denied)?;
-                self.verified.remember(token, caller);
-                caller
-            }
-        };
+        let verified = self.verified_token(now, token).map_err(Refusal::Denied)?;
+        // A webservice's token never opens the API.
+        if *verified.audience != *self.settings.policy.issuer {
+            return Err(Refusal::Denied(Denial::InvalidToken));
+        }
         // The principal is looked up every time: its disabling or deletion must not wait for the token's end.
-        let facts = self.directory.principal(caller.client_id).await?;
+        let facts = self.directory.principal(verified.client_id).await?;
         match facts {
-            Some(facts) if facts.principal.object_id == caller.object_id => {
+            Some(facts) if facts.principal.object_id == verified.object_id => {
                 let method = "management_token";
                 let caller = proven.insert(Authenticated { facts, credential_id: None, method });
                 is_open(&caller.facts, None).map_err(Refusal::Denied)?;
@@ -138,20 +135,40 @@ impl Core {
         }
     }
 
-    fn verify_management_token(&self, now: DateTime<Utc>, token: &str) -> Result<VerifiedCaller, Denial> {
+    /// A live token of this service, whatever it is for: its audience is the caller's to compare.
+    pub(super) fn verified_token(
+        &self,
+        now: DateTime<Utc>,
+        token: &str,
+    ) -> Result<Arc<VerifiedToken>, Denial> {
+        if let Some(known) = self.verified.get(token, now) {
+            return Ok(known);
+        }
+        let published = self.published.load();
+        let verified = Arc::new(self.verify_token(&published.verifier, now, token)?);
+        self.verified.remember(token, Arc::clone(&verified));
+        // A key that was withdrawn meanwhile: what it signed is forgotten by whoever comes second, they or we.
+        if !Arc::ptr_eq(&published, &self.published.load()) {
+            self.verified.forget(token);
+        }
+        Ok(verified)
+    }
+
+    fn verify_token(&self, keys: &KeySet, now: DateTime<Utc>, token: &str) -> Result<VerifiedToken, Denial> {
         let issuer = self.settings.policy.issuer.as_str();
-        let expected =
-            // Our own clock minted it, so no leeway is owed.
-            Expected { issuer: Some(issuer), audience: Some(issuer), now, leeway_seconds: 0 };
-        let claims =
-            self.published.load().verifier.verify(token, &expected).map_err(|error| match error {
-                VerifyError::Expired(_) => Denial::TokenExpired,
-                _ => Denial::InvalidToken,
-            })?;
-        let object_id = ObjectId::parse(&claims.oid).map_err(|_| Denial::InvalidToken)?;
-        let client_id = ClientId::parse(&claims.client_id).map_err(|_| Denial::InvalidToken)?;
-        let expires_at = DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?;
-        Ok(VerifiedCaller { object_id, client_id, expires_at })
+        // Our own clock minted it, so no leeway is owed.
+        let expected = Expected { issuer: Some(issuer), audience: None, now, leeway_seconds: 0 };
+        let claims = keys.verify(token, &expected).map_err(|error| match error {
+            VerifyError::Expired(_) => Denial::TokenExpired,
+            _ => Denial::InvalidToken,
+        })?;
+        Ok(VerifiedToken {
+            token_id: claims.jti.into(),
+            object_id: ObjectId::parse(&claims.oid).map_err(|_| Denial::InvalidToken)?,
+            client_id: ClientId::parse(&claims.client_id).map_err(|_| Denial::InvalidToken)?,
+            audience: claims.aud.into(),
+            expires_at: DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?,
+        })
     }
 }
 

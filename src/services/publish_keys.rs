@@ -53,10 +53,12 @@ impl Core {
     pub(super) fn publish_keys(&self, ring: KeyRing, now: DateTime<Utc>) -> Result<(), JwksError> {
         let keys = ring.published(now);
         let kids: Vec<String> = keys.iter().map(|loaded| loaded.key.kid.clone()).collect();
-        if self.published.load().kids == kids {
+        let before = self.published.load();
+        if before.kids == kids {
             self.key_ring.store(Arc::new(ring));
             return Ok(());
         }
+        let withdraws = before.kids.iter().any(|kid| !kids.contains(kid));
         let union: Vec<PublicJwk> = keys.iter().map(|loaded| self.marked(loaded)).collect();
         let mut of_region = BTreeMap::<Region, Vec<PublicJwk>>::new();
         for loaded in &keys {
@@ -72,6 +74,10 @@ impl Core {
         };
         // In this order nobody meets a token of a key that is not published.
         self.published.store(Arc::new(published));
+        if withdraws {
+            // After the swap: who verified by the old set looks for the swap after it has remembered.
+            self.verified.clear();
+        }
         self.key_ring.store(Arc::new(ring));
         Ok(())
     }

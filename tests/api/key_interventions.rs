@@ -148,3 +148,16 @@ fn keys_that_were_not_read_for_the_grace_sign_no_more() {
     app.get(JWKS).expect(200);
     issued_by_after_tending(&app);
 }
+
+#[test]
+fn a_token_of_a_revoked_key_opens_nothing_though_it_was_taken_before() {
+    let app = TestApp::start();
+    app.advance(3600);
+    let token = app.management_token(&READER);
+    let compromised = decoded(&token).0["kid"].as_str().unwrap().to_owned();
+    app.api_with(&token).get(&webservice("scorer")).expect(200);
+    revoke(&app, &compromised).unwrap();
+    app.tend_signing_keys();
+    app.api_with(&token).get(&webservice("scorer")).expect(401);
+    app.api(&READER).get(&webservice("scorer")).expect(200);
+}
