@@ -3,6 +3,7 @@
 //! Label values come from closed sets; nothing a caller chooses becomes a label. The constant label `region` is on
 //! all of them. To add one: a field, a constructor line, and a row in `docs/operations.md`.
 
+mod access_checks;
 mod declare;
 
 use arc_swap::ArcSwap;
@@ -11,6 +12,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
+use self::access_checks::AccessChecks;
+pub use self::access_checks::{ALLOWED, CHECK_RESULTS};
 use self::declare::{counter, counters, gauge, gauges, histogram, histograms};
 
 use crate::domain::region::Region;
@@ -43,6 +46,7 @@ pub struct Metrics {
     pub signing_key_activation: GaugeVec,
     pub signing_key_not_after: GaugeVec,
     pub signing_keys_unusable: IntGauge,
+    pub access_checks: AccessChecks,
     pub jwks_requests: IntCounterVec,
     pub jwks_stale: IntCounter,
     pub http_requests_in_flight: IntGauge,
@@ -140,6 +144,7 @@ impl Metrics {
                 "sts_signing_keys_unusable",
                 "Whether the signing keys in the database can't be opened or checked (1); the loaded ones go on.",
             )?,
+            access_checks: AccessChecks::new(r)?,
             jwks_requests: counters(
                 r,
                 "sts_jwks_requests_total",

@@ -12,11 +12,13 @@ pub struct Limits {
     pub max_waiting_tokens: usize,
     /// So many are turned away in a second; the others wait. A refusal costs CPU, too.
     pub max_refusals_per_second: u32,
+    /// Of the gateways' questions that are refused so many in a second leave an audit record; 0: none.
+    pub max_recorded_checks_per_second: u32,
 }
 
 impl Default for Limits {
     fn default() -> Self {
-        Self { max_waiting_tokens: 1024, max_refusals_per_second: 2000 }
+        Self { max_waiting_tokens: 1024, max_refusals_per_second: 2000, max_recorded_checks_per_second: 1 }
     }
 }
 

@@ -21,6 +21,14 @@ impl KeyName {
         }
     }
 
+    /// As it is told to gateways.
+    pub const fn lower_case(self) -> &'static str {
+        match self {
+            Self::Primary => "primary",
+            Self::Secondary => "secondary",
+        }
+    }
+
     /// Matched without case: the SDKs send it in several spellings.
     pub fn parse(text: &str) -> Option<Self> {
         Self::ALL.into_iter().find(|name| name.as_str().eq_ignore_ascii_case(text))

@@ -34,6 +34,17 @@ pub enum Denial {
     MissingToken,
     InvalidToken,
     TokenExpired,
+    // A gateway's question.
+    /// Neither key of the webservice.
+    WrongAccessKey,
+    /// A live token of this service, for something else.
+    WrongAudience,
+    /// Nothing in the request names a webservice, or not in a form that can be read.
+    WebserviceNotNamed,
+    /// Two places of the request name two.
+    WebserviceNamedTwice,
+    /// Apart from `NoSuchWebservice`: who shows no live token gets the words of a wrong credential.
+    UnprovenAtUnknownWebservice,
     // The target. The first two give the same answer.
     NoSuchWebservice,
     NoRole,
@@ -68,7 +79,11 @@ impl Denial {
             Self::MissingToken => "missing_token",
             Self::InvalidToken => "invalid_token",
             Self::TokenExpired => "token_expired",
-            Self::NoSuchWebservice => "no_such_webservice",
+            Self::WrongAccessKey => "wrong_access_key",
+            Self::WrongAudience => "wrong_audience",
+            Self::WebserviceNotNamed => "webservice_not_named",
+            Self::WebserviceNamedTwice => "webservice_named_twice",
+            Self::NoSuchWebservice | Self::UnprovenAtUnknownWebservice => "no_such_webservice",
             Self::NoRole => "no_role",
             Self::NotTokenAuth(_) => "not_token_auth",
             Self::NotKeyAuth(_) => "not_key_auth",

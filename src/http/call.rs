@@ -113,7 +113,12 @@ impl Call {
                 value.as_bytes().get(..6).is_some_and(|scheme| scheme.eq_ignore_ascii_case(b"basic "))
             });
             if let Problem::Refused(Refusal::Unavailable(what)) = &problem {
-                tracing::error!(request.id = %self.context.request_id, error = %what, "request could not be answered");
+                // One a request behind a gateway is too many; the metric tells.
+                if self.dialect == Dialect::Gateway {
+                    tracing::debug!(request.id = %self.context.request_id, error = %what, "check could not be answered");
+                } else {
+                    tracing::error!(request.id = %self.context.request_id, error = %what, "request could not be answered");
+                }
             }
             let occasion = Occasion {
                 request_id: &self.context.request_id,

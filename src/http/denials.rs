@@ -9,6 +9,9 @@ use crate::domain::region::RegionAddress;
 
 pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
     use StatusCode as S;
+    if dialect == Dialect::Gateway {
+        return of_check(denial);
+    }
     match denial {
         // One answer for every fault of a credential: nobody learns which client ids exist.
         Denial::UnknownClient
@@ -35,6 +38,11 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
         | Denial::UntrustedIssuer
         | Denial::UnknownIssuerKey
         | Denial::WrongIssuerSignature => of_assertion(denial),
+        Denial::WrongAccessKey
+        | Denial::WrongAudience
+        | Denial::WebserviceNotNamed
+        | Denial::WebserviceNamedTwice
+        | Denial::UnprovenAtUnknownWebservice => of_check(denial),
         Denial::MissingToken => row(
             S::UNAUTHORIZED,
             "missing-token",
@@ -100,6 +108,41 @@ pub fn misdirected(serving: &[RegionAddress]) -> Row {
     );
     row.serving = serving.to_vec();
     row
+}
+
+/// What a gateway hears, and its caller with it: 401 to who has proven nothing, 403 to the others, and where the question
+/// itself is wrong.
+fn of_check(denial: Denial) -> Row {
+    use StatusCode as S;
+    let (status, slug, text) = match denial {
+        Denial::MissingToken => (
+            S::UNAUTHORIZED,
+            "missing-token",
+            "send one `Authorization: Bearer` with a token or an access key of the webservice",
+        ),
+        Denial::WebserviceNotNamed => (
+            S::FORBIDDEN,
+            "webservice-not-named",
+            "the gateway names no webservice, or not as an ARM id: by the header X-Wsts-Webservice, by `?webservice=` or by the path",
+        ),
+        Denial::WebserviceNamedTwice => (
+            S::FORBIDDEN,
+            "webservice-named-twice",
+            "the places of the request that name a webservice name more than one, or one of them comes twice",
+        ),
+        Denial::WrongAudience
+        | Denial::NoRole
+        | Denial::PrincipalDisabled
+        | Denial::UnknownClient
+        | Denial::NoSuchWebservice => (
+            S::FORBIDDEN,
+            "access-denied",
+            "the token is for another webservice, or its principal may not open this one any more",
+        ),
+        // Whether the webservice exists, and what it asks for, is not told to who has proven nothing.
+        _ => (S::UNAUTHORIZED, "invalid-token", "this is no live token and no access key of the webservice"),
+    };
+    row(status, slug, "AuthorizationFailed", INVALID_REQUEST, text)
 }
 
 /// Faults of an assertion. What comes before its signature says nothing of the principal; what comes after is said to

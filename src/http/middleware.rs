@@ -17,6 +17,7 @@ use futures_util::FutureExt as _;
 
 use super::body;
 use super::canonical_path::canonicalize;
+use super::gateway::authorize;
 use super::problem::{Dialect, MAX_HEAD_BYTES, MAX_URI_BYTES, Occasion, Problem, Shed};
 use crate::services::{Core, Endpoint, RequestContext};
 
@@ -48,7 +49,11 @@ pub async fn around(
     };
     let unlawful = check_limits(&request).or_else(|| secret_in_uri(&request));
     // Of a request that is refused for its head as well: its answer is lost by the same way.
-    let broken = if body_comes_first(&request) { take_body_in(&mut request).await.err() } else { None };
+    let (broken, rest) = match body_comes_first(&request) {
+        true if dialect == Dialect::Gateway => (None, leave_body_out(&mut request).await),
+        true => (take_body_in(&mut request).await.err(), None),
+        false => (None, None),
+    };
     let refused = unlawful.map(|problem| (problem, None)).or(broken);
     let outcome = match refused {
         Some((problem, rest)) => {
@@ -74,6 +79,10 @@ pub async fn around(
     };
     outcome.map(|response| {
         observe(&core, &response, &method, started, &request_id, trace_id.as_deref());
+        let response = match rest {
+            Some(rest) => response.map_body(|_, body| BoxBody::new(WithRest { body, _rest: rest })),
+            None => response,
+        };
         response.map_body(|head, body| {
             if let Ok(value) = HeaderValue::from_str(&request_id) {
                 head.headers_mut().insert(REQUEST_ID, value);
@@ -106,6 +115,18 @@ async fn take_body_in(request: &mut ServiceRequest) -> Result<(), (Problem, Opti
             Err((problem, (!is_stream).then_some(payload)))
         }
     }
+}
+
+/// The body is not what a gateway asks about, and whatever is wrong with it is the model's to say. Over HTTP/2 it is read
+/// and forgotten; in chunks its rest is kept, as above, and the answer does not wait for it.
+async fn leave_body_out(request: &mut ServiceRequest) -> Option<Payload> {
+    let mut payload = request.take_payload();
+    if request.version() != Version::HTTP_2 {
+        return Some(payload);
+    }
+    // However it ends, the question has an answer.
+    let _ = body::take_in(&mut payload, body::DISCARDED).await;
+    None
 }
 
 /// The body of an answer, and with it what is never read of the request.
@@ -201,7 +222,9 @@ fn secret_in_uri(request: &ServiceRequest) -> Option<Problem> {
 pub fn dialect_of(path: &str) -> Dialect {
     let first = path.split('/').nth(1).unwrap_or_default();
     let is = |word: &str| first.eq_ignore_ascii_case(word);
-    if is("modelmanagement") {
+    if authorize::is_at(path) {
+        Dialect::Gateway
+    } else if is("modelmanagement") {
         Dialect::V1
     } else if is("subscriptions") || is("providers") {
         Dialect::V2
@@ -235,6 +258,7 @@ fn observe(
         .observe(elapsed.as_secs_f64());
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     let status = status.as_u16();
+    let is_of_gateway = authorize::is_at(response.request().path());
     let address = response.request().peer_addr().map(|peer| tracing::field::display(peer.ip()));
     // Issued tokens have their audit rows; a line for each is for those who look for something.
     macro_rules! line {
@@ -254,6 +278,8 @@ fn observe(
     match status {
         // Thousands a second, each alike: the metric tells.
         500.. if response.response().extensions().contains::<Shed>() => line!(debug, "request turned away"),
+        // As many as there are requests behind the gateways, and the metric tells those, too.
+        400.. if is_of_gateway => line!(debug, "check refused"),
         500.. => line!(error, "request failed"),
         400.. => line!(info, "request refused"),
         _ => line!(debug, "request answered"),

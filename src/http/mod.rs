@@ -7,6 +7,7 @@ pub mod call;
 pub mod canonical_path;
 mod denials;
 mod document;
+pub mod gateway;
 pub mod middleware;
 pub mod modelmanagement_v1;
 pub mod oauth;

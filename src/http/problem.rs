@@ -23,6 +23,8 @@ pub enum Dialect {
     V2,
     /// RFC 9457.
     Problem,
+    /// The same for gateways, which know 401 and 403 and make 500 of any other refusal.
+    Gateway,
 }
 
 /// Everything that can go wrong with a request.
@@ -266,8 +268,17 @@ pub struct Occasion<'a> {
 impl Problem {
     /// The answer in a dialect's shape.
     pub fn response(&self, dialect: Dialect, occasion: &Occasion<'_>) -> HttpResponse {
-        let row = table(self, dialect);
-        let content_type = if dialect == Dialect::Problem { reply::PROBLEM_JSON } else { reply::JSON };
+        let mut row = table(self, dialect);
+        if dialect == Dialect::Gateway
+            && row.status.is_client_error()
+            && row.status != StatusCode::UNAUTHORIZED
+        {
+            row.status = StatusCode::FORBIDDEN;
+        }
+        let content_type = match dialect {
+            Dialect::Problem | Dialect::Gateway => reply::PROBLEM_JSON,
+            _ => reply::JSON,
+        };
         let mut response = reply::json(row.status, content_type, &body(&row, dialect, occasion));
         let was_shed = matches!(self, Self::Refused(Refusal::Overloaded));
         if was_shed {
@@ -334,7 +345,7 @@ fn plain_body(row: &Row, dialect: Dialect, occasion: &Occasion<'_>) -> Value {
             "correlation": { "RequestId": occasion.request_id },
         }),
         Dialect::V2 => json!({ "error": { "code": row.code, "message": row.text } }),
-        Dialect::Problem => json!({
+        Dialect::Problem | Dialect::Gateway => json!({
             "type": format!("urn:wsts:problem:{}", row.slug),
             "title": row.slug.replace('-', " "),
             "status": row.status.as_u16(),

@@ -8,7 +8,7 @@ use serde::Serialize;
 
 pub const JSON: HeaderValue = HeaderValue::from_static("application/json");
 pub const PROBLEM_JSON: HeaderValue = HeaderValue::from_static("application/problem+json");
-const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
+pub const NO_STORE: HeaderValue = HeaderValue::from_static("no-store");
 
 /// A JSON answer that no cache may keep (RFC 6749, section 5.1).
 pub fn json(status: StatusCode, content_type: HeaderValue, body: &impl Serialize) -> HttpResponse {

@@ -10,7 +10,7 @@ use actix_web::{FromRequest, Handler, HttpRequest, HttpResponse, Resource, Respo
 use super::call::Call;
 use super::middleware::dialect_of;
 use super::problem::{Dialect, Occasion, Problem};
-use super::{arm_v2, modelmanagement_v1, oauth, rbac, regions};
+use super::{arm_v2, gateway, modelmanagement_v1, oauth, rbac, regions};
 use crate::domain::role::action;
 use crate::services::authorize_call::Demand;
 use crate::services::{Core, Endpoint, RequestContext};
@@ -55,6 +55,17 @@ impl Row {
         self
     }
 
+    /// Every method: a gateway asks by that of its caller.
+    fn any<F, Args>(mut self, handler: F) -> Self
+    where
+        F: Handler<Args>,
+        Args: FromRequest + 'static,
+        F::Output: Responder + 'static,
+    {
+        self.routes.push(Route::new().to(handler));
+        self
+    }
+
     /// A method that demands an action; who may `see` the thing learns that it is forbidden and not that it is absent.
     fn on<F, Args>(mut self, method: Method, demand: &'static str, see: &'static str, handler: F) -> Self
     where
@@ -79,7 +90,7 @@ impl Row {
 /// Registers every route.
 pub fn configure(config: &mut ServiceConfig) {
     config.app_data(oauth::metadata::Kept::default());
-    for row in oauth_rows() {
+    for row in gateway_rows().into_iter().chain(oauth_rows()) {
         config.service(row.resource());
     }
     // Static prefixes shield their dynamic rows from every other path.
@@ -106,6 +117,14 @@ async fn no_route(request: HttpRequest, core: Data<Core>) -> HttpResponse {
     let request_id = context.map(|context| context.request_id).unwrap_or_default();
     let occasion = Occasion { request_id: &request_id, trace_id: None, now: core.clock.now(), basic: false };
     Problem::NoRoute.response(dialect_of(request.path()), &occasion)
+}
+
+fn gateway_rows() -> Vec<Row> {
+    let row = |path| Row::new(path, "any method", Dialect::Gateway, Endpoint::Gateway);
+    vec![
+        row(gateway::authorize::PATH).any(gateway::authorize::check),
+        row("/authorize/{tail:.*}").any(gateway::authorize::check),
+    ]
 }
 
 fn oauth_rows() -> Vec<Row> {

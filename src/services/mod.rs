@@ -6,6 +6,7 @@ pub mod authenticate;
 pub mod authorize_call;
 pub mod bootstrap;
 pub mod change_registry;
+pub mod check_access;
 pub mod client_assertion;
 pub mod client_secrets;
 pub mod compare_clock;
@@ -32,6 +33,7 @@ use arc_swap::{ArcSwap, ArcSwapOption};
 use uuid::Uuid;
 
 use self::admit::Admission;
+use self::check_access::CheckRecords;
 use crate::audit::{NotRecorded, Recorder};
 use crate::clock::{WatchedClock, WrongClock};
 use crate::directory::Directory;
@@ -64,6 +66,7 @@ pub struct Settings {
 pub struct Core {
     pub settings: Settings,
     pub admission: Admission,
+    pub check_records: CheckRecords,
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub verified: VerifiedTokens,
@@ -92,6 +95,8 @@ pub enum Endpoint {
     V2,
     /// Registry, roles and principals.
     Api,
+    /// Questions of gateways.
+    Gateway,
     CommandLine,
 }
 
@@ -102,6 +107,7 @@ impl Endpoint {
             Self::V1 => "v1",
             Self::V2 => "v2",
             Self::Api => "api",
+            Self::Gateway => "gateway",
             Self::CommandLine => "command_line",
         }
     }

@@ -22,6 +22,7 @@ use crate::entropy;
 use crate::federation::Federation;
 use crate::metrics::Metrics;
 use crate::services::admit::Admission;
+use crate::services::check_access::CheckRecords;
 use crate::services::keep_latencies::LatencyBook;
 use crate::services::report_regions::RegionsKept;
 use crate::services::rotate_signing_keys::RotationError;
@@ -84,6 +85,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let core = Core {
         settings: settings(config, parts.key_policy),
         admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
+        check_records: CheckRecords::new(config.limits.max_recorded_checks_per_second),
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),

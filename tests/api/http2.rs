@@ -12,7 +12,7 @@ use tokio_rustls::TlsConnector;
 use crate::helpers::*;
 
 /// Sends one request on a connection of its own; gives status and headers, or panics when the stream is reset.
-fn send(app: &TestApp, request: Request<()>, body: &'static [u8]) -> (u16, HeaderMap) {
+pub fn send(app: &TestApp, request: Request<()>, body: &'static [u8]) -> (u16, HeaderMap) {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(app.deployment.ca_pem.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))

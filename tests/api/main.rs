@@ -11,6 +11,8 @@
 mod access_keys;
 mod assertions;
 mod audit_removal;
+mod authorize;
+mod authorize_naming;
 mod bad_input;
 mod claims;
 mod clock;

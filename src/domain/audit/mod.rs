@@ -29,6 +29,8 @@ pub enum Event {
     ManagementToken,
     /// A call of the API that was refused for its bearer token or for want of a role.
     ApiCall,
+    /// A gateway's question that was refused; of these only some are recorded.
+    AccessCheck,
     /// A change of the registry, of roles, principals or credentials.
     Change,
     /// The access keys of a webservice were read.
@@ -46,10 +48,11 @@ pub enum Event {
 }
 
 impl Event {
-    pub const ALL: [Self; 10] = [
+    pub const ALL: [Self; 11] = [
         Self::WebserviceToken,
         Self::ManagementToken,
         Self::ApiCall,
+        Self::AccessCheck,
         Self::Change,
         Self::KeyReading,
         Self::KeyRegeneration,
@@ -64,6 +67,7 @@ impl Event {
             Self::WebserviceToken => "webservice_token",
             Self::ManagementToken => "management_token",
             Self::ApiCall => "api_call",
+            Self::AccessCheck => "access_check",
             Self::Change => "change",
             Self::KeyReading => "key_reading",
             Self::KeyRegeneration => "key_regeneration",
@@ -132,7 +136,7 @@ pub struct AuditRecord {
     pub resource: Option<Arc<str>>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub token: Option<TokenFacts>,
-    /// For changes: what was changed, as one line of text.
+    /// For changes: what was changed, as one line of text; for a gateway's question: the token by its `jti`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub detail: Option<String>,
     pub request: RequestFacts,
@@ -168,7 +172,7 @@ pub struct Actor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<CredentialId>,
     /// `client_secret`, `private_key_jwt`, `federated_credential` (or `client_assertion`, not proven to be either),
-    /// `management_token`, or `command_line`.
+    /// `management_token`, `webservice_token` (at a gateway), or `command_line`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Word>,
 }
@@ -194,7 +198,7 @@ pub struct TokenFacts {
 /// Where the request came from.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct RequestFacts {
-    /// `oauth`, `v1`, `v2`, `api` or `command_line`.
+    /// `oauth`, `v1`, `v2`, `api`, `gateway` or `command_line`.
     pub endpoint: Word,
     /// Shared by every record of the process.
     pub region: Arc<str>,

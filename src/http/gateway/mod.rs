@@ -1,0 +1,3 @@
+//! What gateways ask.
+
+pub mod authorize;
