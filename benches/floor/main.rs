@@ -1,7 +1,7 @@
 //! The floor: the least that any Rust service must pay for one signed token.
 //!
 //! Bare actix-web, a form, one HMAC to check the secret, two look-ups, one ES256 signature, a JSON answer of the
-//! size of ours. No roles, no audit, no metrics, no limits. `scripts/bench` runs it beside `wsts` in the same
+//! size of ours; and for a gateway's question one ES256 verification and an empty answer. No roles, no audit, no metrics, no limits. `scripts/bench` runs it beside `wsts` in the same
 //! minute on the same machine, since only the ratio of the two says anything. Not a service: don't deploy it.
 //!
 //! With `--commits N` it serves nothing and measures the other thing that a recorded token can't do without: one row in
@@ -12,10 +12,13 @@ use std::error::Error;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, SystemTimeError, UNIX_EPOCH};
 
-use actix_web::{App, HttpResponse, HttpServer, http::header, web};
+use actix_web::{App, HttpRequest, HttpResponse, HttpServer, http::header, web};
 use base64::{Engine as _, engine::general_purpose::URL_SAFE_NO_PAD};
 use ring::rand::SecureRandom as _;
-use ring::signature::{ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair as _};
+use ring::signature::{
+    ECDSA_P256_SHA256_FIXED, ECDSA_P256_SHA256_FIXED_SIGNING as ES256, EcdsaKeyPair, KeyPair as _,
+    UnparsedPublicKey,
+};
 use ring::{digest, hmac};
 use rustls::pki_types::{CertificateDer, PrivateKeyDer, pem::PemObject as _};
 use sqlx::ConnectOptions as _;
@@ -95,6 +98,17 @@ async fn token(floor: web::Data<Floor>, body: web::Bytes) -> HttpResponse {
     }
 }
 
+/// One signature verified, whatever is signed.
+async fn verified(floor: web::Data<Floor>, request: HttpRequest) -> HttpResponse {
+    let sent = request.headers().get(header::AUTHORIZATION).and_then(|value| value.to_str().ok());
+    let token = sent.and_then(|text| text.strip_prefix("Bearer ")).unwrap_or_default();
+    if floor.signed(token) { HttpResponse::Ok().finish() } else { HttpResponse::Unauthorized().finish() }
+}
+
+async fn empty() -> HttpResponse {
+    HttpResponse::Ok().finish()
+}
+
 async fn constant(floor: web::Data<Floor>) -> HttpResponse {
     HttpResponse::Ok().content_type("application/json").body(floor.constant.clone())
 }
@@ -120,6 +134,13 @@ impl Floor {
             random,
             constant: "x".repeat(constant_bytes).into(),
         })
+    }
+
+    fn signed(&self, token: &str) -> bool {
+        let Some((signed, signature)) = token.rsplit_once('.') else { return false };
+        let Ok(signature) = URL_SAFE_NO_PAD.decode(signature) else { return false };
+        let key = UnparsedPublicKey::new(&ECDSA_P256_SHA256_FIXED, self.key.public_key());
+        key.verify(signed.as_bytes(), &signature).is_ok()
     }
 
     fn issue(&self, audience: &str, webservice: &str) -> Result<Answer, Box<dyn Error>> {
@@ -221,6 +242,8 @@ async fn serve() -> Result<(), Box<dyn Error>> {
             .app_data(floor.clone())
             .route("/token", web::post().to(token))
             .route("/constant", web::get().to(constant))
+            .route("/empty", web::get().to(empty))
+            .route("/verified", web::get().to(verified))
     });
     if let Some(workers) = workers {
         server = server.workers(workers);

@@ -69,8 +69,8 @@ pub struct ListArgs {
     /// issued, refused, failed or done
     #[arg(long)]
     outcome: Option<String>,
-    /// webservice_token, management_token, api_call, change, key_reading, key_regeneration, signing_key, rewrap,
-    /// chain_start or audit_removal
+    /// webservice_token, management_token, api_call, access_check, change, key_reading, key_regeneration, signing_key,
+    /// rewrap, chain_start or audit_removal
     #[arg(long)]
     event: Option<String>,
     /// Most records to list
