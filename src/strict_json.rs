@@ -10,12 +10,37 @@ use serde::de::{
 use serde::forward_to_deserialize_any;
 use serde_json::{Error, Map, Value};
 
-/// The one object in these bytes; `None` for anything else. The library ends recursion at 128 levels.
+/// Most objects and lists within one another: nothing that is read here has more than five.
+const MAX_LEVELS: usize = 32;
+
+/// The one object in these bytes; `None` for anything else.
 pub fn object(bytes: &[u8]) -> Option<Map<String, Value>> {
+    if is_deeper_than(MAX_LEVELS, bytes) {
+        return None;
+    }
     match serde_json::from_slice(bytes) {
         Ok(Strict(Value::Object(members))) => Some(members),
         _ => None,
     }
+}
+
+/// Told without recursion, so that a deep text costs no stack.
+fn is_deeper_than(most: usize, bytes: &[u8]) -> bool {
+    let (mut levels, mut in_text, mut escaped) = (0_usize, false, false);
+    for byte in bytes {
+        match byte {
+            _ if escaped => escaped = false,
+            b'\\' if in_text => escaped = true,
+            b'"' => in_text = !in_text,
+            b'{' | b'[' if !in_text => levels += 1,
+            b'}' | b']' if !in_text => levels = levels.saturating_sub(1),
+            _ => {}
+        }
+        if levels > most {
+            return true;
+        }
+    }
+    false
 }
 
 /// A JSON value, to be read as some type.
@@ -182,6 +207,19 @@ mod tests {
     fn a_list_of_one_has_one() {
         let one = |text: &str| <[u32; 1]>::deserialize(Strict::parse(text.as_bytes()).ok()?).ok();
         assert_eq!([one("[7]"), one("[7,8]"), one("[]")], [Some([7]), None, None]);
+    }
+
+    #[test]
+    fn nesting_ends_at_32_levels() {
+        let nested = |lists: usize| format!(r#"{{"x":{}{}}}"#, "[".repeat(lists), "]".repeat(lists));
+        assert!(object(nested(31).as_bytes()).is_some());
+        assert!(object(nested(32).as_bytes()).is_none());
+        assert!(object(nested(100_000).as_bytes()).is_none());
+        // Brackets of a text are none.
+        let text = format!(r#"{{"x":"\"{}\\"}}"#, "[".repeat(100));
+        assert!(object(text.as_bytes()).is_some(), "{text}");
+        let text = format!(r#"{{"x":"\\","y":{}{}}}"#, "[".repeat(40), "]".repeat(40));
+        assert!(object(text.as_bytes()).is_none(), "{text}");
     }
 
     #[test]

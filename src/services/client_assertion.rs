@@ -12,6 +12,7 @@ use crate::domain::denial::Denial;
 use crate::domain::ids::{ClientId, CredentialId, TenantId};
 use crate::domain::principal::KeyCredential;
 use crate::signing::assertion::{Assertion, Claims, KeyName};
+use crate::signing::compact::Kind;
 use crate::signing::public_key::PublicKey;
 use crate::storage::PrincipalFacts;
 
@@ -44,7 +45,10 @@ impl ClientAssertion<'_> {
     pub(super) fn claimed_client(&self) -> Option<ClientId> {
         match self.client_id {
             Some(text) => ClientId::parse(text).ok(),
-            None => ClientId::parse(&Assertion::parse(self.assertion).ok()?.claims.issuer).ok(),
+            None => {
+                ClientId::parse(&Assertion::parse(Kind::ClientAssertion, self.assertion).ok()?.claims.issuer)
+                    .ok()
+            }
         }
     }
 }
@@ -56,7 +60,7 @@ impl Core {
         shown: &ClientAssertion<'_>,
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
-        let assertion = Assertion::parse(shown.assertion)
+        let assertion = Assertion::parse(Kind::ClientAssertion, shown.assertion)
             .map_err(|malformed| Refusal::Denied(Denial::MalformedAssertion(malformed.0)))?;
         let outcome = self.judge(now, shown, &assertion, proven).await;
         if let Err(Refusal::Denied(denial)) = &outcome

@@ -2,6 +2,7 @@
 
 pub mod assertion;
 pub mod certificate;
+pub mod compact;
 pub mod jwks;
 pub mod key_pair;
 pub mod provider;

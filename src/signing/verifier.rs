@@ -1,41 +1,31 @@
 //! The strict verifier of tokens, in front of the library.
 //!
-//! It takes what this service mints and nothing wider: three parts of strict base64url, a header of exactly `alg`,
-//! `kid` and `typ`, the algorithm decided by the key alone (RFC 8725, section 3.1), typed claims without doubles.
+//! It takes what this service mints and nothing wider: read by `compact` as a token of ours, the algorithm decided by the
+//! key alone (RFC 8725, section 3.1), every claim there and of its type.
 
 use std::collections::HashMap;
 
-use base64::Engine as _;
-use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
-use serde::Deserialize;
+use serde_json::Value;
 
+use super::compact::{Compact, Kind, Malformed};
 use super::jwks::{JwkSet, PublicJwk};
 use super::public_key::{PublicKey, VerificationAlgorithm};
-use crate::domain::claims::{ReadClaims, TOKEN_TYPE};
+use crate::domain::claims::ReadClaims;
+use crate::strict_json;
 
-/// Longest token that is looked at, in bytes.
-pub const MAX_TOKEN_BYTES: usize = 16 * 1024;
 /// Most keys in a JWK Set.
 const MAX_KEYS: usize = 100;
 
 /// Why a token is refused. For operators and `wsts verify`; remote callers learn only that it is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
 pub enum VerifyError {
-    #[error("the token is longer than {MAX_TOKEN_BYTES} bytes")]
-    TooLong,
-    #[error("the token is not three dot-separated parts")]
-    NotThreeParts,
-    #[error("the {0} is not strict base64url")]
-    Base64(&'static str),
-    #[error("the header is not exactly alg, kid and typ: {0}")]
-    Header(String),
-    #[error("typ is `{0}`, not `{TOKEN_TYPE}`")]
-    Type(String),
+    #[error("the token can't be read: {0}")]
+    Malformed(#[from] Malformed),
     #[error("no key of the JWKS has kid `{0}`")]
     UnknownKid(String),
     #[error("the token says alg `{token}`, but its key is for `{key}`")]
-    Algorithm { token: String, key: &'static str },
+    Algorithm { token: &'static str, key: &'static str },
     #[error("the signature is wrong")]
     Signature,
     #[error("the claims can't be read: {0}")]
@@ -78,19 +68,13 @@ pub struct Expected<'a> {
 #[derive(Default)]
 pub struct KeySet(HashMap<String, PublicKey>);
 
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct StrictHeader {
-    alg: String,
-    kid: String,
-    typ: String,
-}
-
 impl KeySet {
     /// Parses a JWK Set; one unlawful key refuses it whole.
     pub fn parse(json: &str) -> Result<Self, JwksError> {
-        let set: JwkSet =
-            serde_json::from_str(json).map_err(|error| JwksError::Malformed(error.to_string()))?;
+        let members = strict_json::object(json.as_bytes())
+            .ok_or_else(|| JwksError::Malformed("not one JSON object without a doubled member".to_owned()))?;
+        let set: JwkSet = serde_json::from_value(Value::Object(members))
+            .map_err(|error| JwksError::Malformed(error.to_string()))?;
         Self::from_jwks(&set.keys)
     }
 
@@ -110,30 +94,16 @@ impl KeySet {
 
     /// Verifies a token of this service.
     pub fn verify(&self, token: &str, expected: &Expected<'_>) -> Result<ReadClaims, VerifyError> {
-        if token.len() > MAX_TOKEN_BYTES {
-            return Err(VerifyError::TooLong);
+        let read = Compact::parse(Kind::OwnAccessToken, token)?;
+        let kid = read.key.kid.as_deref().unwrap_or_default();
+        let key = self.0.get(kid).ok_or_else(|| VerifyError::UnknownKid(kid.to_owned()))?;
+        if !key.takes(read.algorithm) {
+            return Err(VerifyError::Algorithm { token: read.algorithm.as_str(), key: key.algorithm() });
         }
-        let mut parts = token.split('.');
-        let (Some(header), Some(payload), Some(signature), None) =
-            (parts.next(), parts.next(), parts.next(), parts.next())
-        else {
-            return Err(VerifyError::NotThreeParts);
-        };
-        let header: StrictHeader = serde_json::from_slice(&decode("header", header)?)
-            .map_err(|error| VerifyError::Header(error.to_string()))?;
-        if header.typ != TOKEN_TYPE {
-            return Err(VerifyError::Type(header.typ));
-        }
-        let key = self.0.get(&header.kid).ok_or(VerifyError::UnknownKid(header.kid))?;
-        let algorithm = VerificationAlgorithm::parse(&header.alg).filter(|algorithm| key.takes(*algorithm));
-        let Some(algorithm) = algorithm else {
-            return Err(VerifyError::Algorithm { token: header.alg, key: key.algorithm() });
-        };
-        let signed = token.get(..token.len() - signature.len() - 1).unwrap_or_default();
-        if !key.verifies(algorithm, signed.as_bytes(), &decode("signature", signature)?) {
+        if !read.is_signed_by(key) {
             return Err(VerifyError::Signature);
         }
-        let claims: ReadClaims = serde_json::from_slice(&decode("payload", payload)?)
+        let claims: ReadClaims = serde_json::from_value(Value::Object(read.payload))
             .map_err(|error| VerifyError::Claims(error.to_string()))?;
         check(&claims, expected)?;
         Ok(claims)
@@ -156,11 +126,6 @@ fn check(claims: &ReadClaims, expected: &Expected<'_>) -> Result<(), VerifyError
         return Err(VerifyError::NotYet(instant(claims.nbf.max(claims.iat))));
     }
     Ok(())
-}
-
-fn decode(part: &'static str, text: &str) -> Result<Vec<u8>, VerifyError> {
-    // No padding, no white space, zero trailing bits (RFC 7515, section 2).
-    URL_SAFE_NO_PAD.decode(text).map_err(|_| VerifyError::Base64(part))
 }
 
 /// Of this service's own keys `use` and `alg` are demanded, and the key is for that one algorithm.
