@@ -11,18 +11,16 @@ use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
 use serde::Deserialize;
-use serde_json::Value;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use ureq::http::Uri;
 
 use crate::clock::Clock;
 use crate::https_client;
-use crate::signing::public_key::{ForeignJwk, PublicKey};
+use crate::signing::foreign_keys::{self, ForeignKeys};
+use crate::signing::public_key::PublicKey;
 
 /// For discovery and keys together.
 const DEADLINE: Duration = Duration::from_secs(2);
-/// Most keys of one issuer that are looked at.
-const MAX_KEYS: usize = 100;
 /// Keys older than this are fetched again, so that one which the issuer took back does not live on here.
 const FRESH: Duration = Duration::from_secs(10 * 60);
 /// Keys that can't be fetched again are used for this long.
@@ -76,8 +74,6 @@ pub struct Federation {
     clock: Arc<dyn Clock>,
 }
 
-type Keys = HashMap<String, Arc<PublicKey>>;
-
 struct Issuer {
     settings: TrustedIssuer,
     kept: ArcSwapOption<Kept>,
@@ -93,7 +89,7 @@ struct Attempt {
 }
 
 struct Kept {
-    keys: Keys,
+    keys: ForeignKeys,
     at: Duration,
 }
 
@@ -178,7 +174,7 @@ impl Issuer {
     }
 }
 
-fn fetch(settings: &TrustedIssuer) -> Result<Keys, String> {
+fn fetch(settings: &TrustedIssuer) -> Result<ForeignKeys, String> {
     let agent = settings.agent()?;
     let get = |url: &str| {
         let (status, text) =
@@ -195,7 +191,7 @@ fn fetch(settings: &TrustedIssuer) -> Result<Keys, String> {
             discovered(settings, &get(&url)?)?
         }
     };
-    parse(&get(&jwks_uri)?)
+    foreign_keys::parse(&get(&jwks_uri)?).map_err(|error| error.to_string())
 }
 
 /// Where the keys are, by the issuer's discovery document (OpenID Connect Discovery, section 4.3).
@@ -216,33 +212,6 @@ fn discovered(settings: &TrustedIssuer, document: &str) -> Result<String, String
         ));
     }
     Ok(found.jwks_uri)
-}
-
-/// Keys by kid. What can't be used is passed over (RFC 7517, section 5): it is for others.
-fn parse(jwks: &str) -> Result<Keys, String> {
-    #[derive(Deserialize)]
-    struct Set {
-        keys: Vec<Value>,
-    }
-    let set: Set = serde_json::from_str(jwks).map_err(|error| error.to_string())?;
-    if set.keys.len() > MAX_KEYS {
-        return Err(format!("{} keys; at most {MAX_KEYS} are taken", set.keys.len()));
-    }
-    let usable = set.keys.into_iter().filter_map(|jwk| {
-        let kid = jwk.get("kid")?.as_str()?.to_owned();
-        let jwk: ForeignJwk = serde_json::from_value(jwk).ok()?;
-        Some((kid, Arc::new(PublicKey::from_foreign(&jwk).ok()?)))
-    });
-    let mut keys = Keys::new();
-    for (kid, key) in usable {
-        if keys.insert(kid.clone(), key).is_some() {
-            return Err(format!("two keys have kid {kid:?}"));
-        }
-    }
-    match keys.len() {
-        0 => Err("no key that can be used".to_owned()),
-        _ => Ok(keys),
-    }
 }
 
 /// Host and port of an https URL; not of one with a name before the host, which would hide which host it is.
@@ -286,25 +255,6 @@ mod tests {
             assert!(found(ISSUER, uri).is_err(), "{uri}");
         }
         assert!(found("https://issuer.example/tenant/", "https://issuer.example/keys").is_err());
-    }
-
-    #[test]
-    fn keys_that_nobody_can_use_here_do_no_harm() {
-        let good =
-            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"good"}"#;
-        let others = [
-            r#"{"kty":"EC","crv":"P-384","x":"AA","y":"AA","kid":"p384"}"#,
-            r#"{"kty":"oct","k":"c2VjcmV0","kid":"secret"}"#,
-            r#"{"kty":"OKP","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo"}"#,
-            r#"{"kty":"OKP","use":"enc","crv":"Ed25519","x":"11qYAYKxCrfVS_7TyWQHOg7hcvPapiMlrwIaaPcHURo","kid":"enc"}"#,
-            "1",
-        ];
-        let set = |keys: &[&str]| parse(&format!(r#"{{"keys":[{}]}}"#, keys.join(",")));
-        let read = set(&[&others[..], &[good]].concat()).map(|keys| keys.into_keys().collect::<Vec<_>>());
-        assert_eq!(read, Ok(vec!["good".to_owned()]));
-        assert!(set(&others).is_err(), "nothing that can be used");
-        assert!(set(&[good, good]).is_err(), "one kid twice");
-        assert!(set(&[good; 101]).is_err(), "too many");
     }
 
     #[test]

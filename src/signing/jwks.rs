@@ -3,6 +3,7 @@
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
 /// A public key with every member that some validator insists on: `kty`, `kid`, `use`, `alg`.
 ///
@@ -53,6 +54,14 @@ impl KeyMembers {
         Self::Rsa { n: encode(n), e: encode(e) }
     }
 
+    /// Whether both are one key: a modulus under two exponents is.
+    pub fn is_same_key(&self, other: &Self) -> bool {
+        match (self, other) {
+            (Self::Rsa { n, .. }, Self::Rsa { n: other, .. }) => n == other,
+            _ => self == other,
+        }
+    }
+
     /// RFC 7518, section 6.1; RFC 8037, section 2.
     pub const fn kty(&self) -> &'static str {
         match self {
@@ -94,6 +103,24 @@ impl PublicJwk {
     pub fn is_named_after_itself(&self) -> bool {
         self.kid == thumbprint(&self.members)
     }
+}
+
+/// A published key shows no private half, and has members of its own family only (RFC 7518, section 6): with those of
+/// two it is one key to one reader and another to the next.
+pub fn check_members(jwk: &Map<String, Value>) -> Result<(), &'static str> {
+    const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
+    if PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
+        return Err("it shows private members");
+    }
+    let of_others: &[&str] = match jwk.get("kty").and_then(Value::as_str) {
+        Some("EC") => &["n", "e"],
+        Some("OKP") => &["n", "e", "y"],
+        _ => &["crv", "x", "y"],
+    };
+    if of_others.iter().any(|name| jwk.contains_key(*name)) {
+        return Err("it mixes the members of two kinds of keys");
+    }
+    Ok(())
 }
 
 /// RFC 7638, section 3: SHA-256 over the required members in lexicographic order.

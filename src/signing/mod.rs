@@ -3,7 +3,9 @@
 pub mod assertion;
 pub mod certificate;
 pub mod compact;
+pub mod foreign_keys;
 pub mod jwks;
+mod key_checks;
 pub mod key_pair;
 pub mod provider;
 pub mod public_key;

@@ -4,8 +4,10 @@ use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use jsonwebtoken::{Algorithm, DecodingKey};
 use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value};
 
-use super::jwks::KeyMembers;
+use super::jwks::{KeyMembers, check_members};
+use super::key_checks::{is_of_roca, is_on_p256};
 
 /// Algorithms of tokens and assertions. Nothing else is ever verified: no `none`, no HMAC (RFC 8725, section 3.1).
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -66,13 +68,29 @@ pub struct ForeignJwk {
     usage: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     alg: Option<String>,
+    #[serde(skip_serializing_if = "Option::is_none")]
+    key_ops: Option<Vec<String>>,
     #[serde(flatten)]
     members: KeyMembers,
 }
 
+impl ForeignJwk {
+    /// # Errors
+    /// It shows private members, mixes two kinds of keys, or is no public key.
+    pub fn parse(jwk: Map<String, Value>) -> Result<Self, &'static str> {
+        check_members(&jwk)?;
+        serde_json::from_value(Value::Object(jwk)).map_err(|_| "a member is missing or of a wrong type")
+    }
+
+    /// Whether both are one key that they say different things of.
+    pub fn is_ambiguous_with(&self, other: &Self) -> bool {
+        self.members.is_same_key(&other.members) && (self.alg != other.alg || self.members != other.members)
+    }
+}
+
 impl From<KeyMembers> for ForeignJwk {
     fn from(members: KeyMembers) -> Self {
-        Self { kty: members.kty().to_owned(), usage: None, alg: None, members }
+        Self { kty: members.kty().to_owned(), usage: None, alg: None, key_ops: None, members }
     }
 }
 
@@ -88,8 +106,12 @@ impl PublicKey {
         let bytes = |text: &str| URL_SAFE_NO_PAD.decode(text).map_err(|_| "a member is not strict base64url");
         let (family, key) = match members {
             KeyMembers::Ec { crv, x, y } if crv == "P-256" => {
-                if bytes(x)?.len() != 32 || bytes(y)?.len() != 32 {
+                let (x_bytes, y_bytes) = (bytes(x)?, bytes(y)?);
+                if x_bytes.len() != 32 || y_bytes.len() != 32 {
                     return Err("a P-256 coordinate has 32 bytes");
+                }
+                if !is_on_p256(&x_bytes, &y_bytes) {
+                    return Err("x and y are no point of P-256");
                 }
                 let key = DecodingKey::from_ec_components(x, y).map_err(|_| "not a P-256 key")?;
                 (Family::P256, key)
@@ -113,6 +135,9 @@ impl PublicKey {
                 if !(2..=33).contains(&bits(&e)) || is_even(&e) || e.first() == Some(&0) {
                     return Err("an RSA exponent is odd, from 3 on, has at most 33 bits and no leading zero");
                 }
+                if is_of_roca(&n) {
+                    return Err("an RSA modulus that can be factored (ROCA, CVE-2017-15361)");
+                }
                 (Family::Rsa, DecodingKey::from_rsa_raw_components(&n, &e))
             }
             _ => return Err(NOT_OFFERED),
@@ -125,6 +150,11 @@ impl PublicKey {
     pub fn from_foreign(jwk: &ForeignJwk) -> Result<Self, &'static str> {
         if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return Err("`use` is not `sig`");
+        }
+        // RFC 7517, section 4.3: values are unique.
+        let verify = |ops: &Vec<String>| ops.iter().filter(|op| *op == "verify").count() == 1;
+        if jwk.key_ops.as_ref().is_some_and(|ops| !verify(ops)) {
+            return Err("`key_ops` has not `verify`, once");
         }
         let key = Self::new(&jwk.kty, &jwk.members)?;
         match &jwk.alg {

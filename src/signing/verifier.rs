@@ -8,14 +8,14 @@ use std::collections::HashMap;
 use chrono::{DateTime, Utc};
 use serde_json::Value;
 
-use super::compact::{Compact, Kind, Malformed};
-use super::jwks::{JwkSet, PublicJwk};
+use super::compact::{Compact, Kind, Malformed, seconds};
+use super::jwks::{JwkSet, PublicJwk, check_members};
 use super::public_key::{PublicKey, VerificationAlgorithm};
 use crate::domain::claims::ReadClaims;
 use crate::strict_json;
 
 /// Most keys in a JWK Set.
-const MAX_KEYS: usize = 100;
+pub const MAX_KEYS: usize = 100;
 
 /// Why a token is refused. For operators and `wsts verify`; remote callers learn only that it is invalid.
 #[derive(Debug, Clone, PartialEq, Eq, thiserror::Error)]
@@ -49,6 +49,10 @@ pub enum JwksError {
     Count(usize),
     #[error("two keys have kid `{0}`")]
     DoubledKid(String),
+    #[error("kid `{0}` and kid `{1}` are the same key")]
+    OneKey(String, String),
+    #[error("none of its keys can be used here")]
+    NoneUsable,
     #[error("key `{0}`: {1}")]
     Key(String, &'static str),
 }
@@ -73,6 +77,12 @@ impl KeySet {
     pub fn parse(json: &str) -> Result<Self, JwksError> {
         let members = strict_json::object(json.as_bytes())
             .ok_or_else(|| JwksError::Malformed("not one JSON object without a doubled member".to_owned()))?;
+        for jwk in members.get("keys").and_then(Value::as_array).into_iter().flatten() {
+            let kid = jwk.get("kid").and_then(Value::as_str).unwrap_or_default();
+            jwk.as_object()
+                .map_or(Err("no object"), check_members)
+                .map_err(|what| JwksError::Key(kid.to_owned(), what))?;
+        }
         let set: JwkSet = serde_json::from_value(Value::Object(members))
             .map_err(|error| JwksError::Malformed(error.to_string()))?;
         Self::from_jwks(&set.keys)
@@ -83,7 +93,11 @@ impl KeySet {
             return Err(JwksError::Count(jwks.len()));
         }
         let mut keys = HashMap::with_capacity(jwks.len());
-        for jwk in jwks {
+        for (at, jwk) in jwks.iter().enumerate() {
+            let same = jwks.iter().take(at).find(|other| other.members.is_same_key(&jwk.members));
+            if let Some(other) = same.filter(|other| other.kid != jwk.kid) {
+                return Err(JwksError::OneKey(other.kid.clone(), jwk.kid.clone()));
+            }
             let key = public_key(jwk).map_err(|what| JwksError::Key(jwk.kid.clone(), what))?;
             if keys.insert(jwk.kid.clone(), key).is_some() {
                 return Err(JwksError::DoubledKid(jwk.kid.clone()));
@@ -96,12 +110,9 @@ impl KeySet {
     pub fn verify(&self, token: &str, expected: &Expected<'_>) -> Result<ReadClaims, VerifyError> {
         let read = Compact::parse(Kind::OwnAccessToken, token)?;
         let kid = read.key.kid.as_deref().unwrap_or_default();
-        let key = self.0.get(kid).ok_or_else(|| VerifyError::UnknownKid(kid.to_owned()))?;
-        if !key.takes(read.algorithm) {
-            return Err(VerifyError::Algorithm { token: read.algorithm.as_str(), key: key.algorithm() });
-        }
-        if !read.is_signed_by(key) {
-            return Err(VerifyError::Signature);
+        prove(&read, kid, self.0.get(kid))?;
+        for name in ["exp", "iat", "nbf", "refresh_by"] {
+            seconds(&read.payload, name, "a time is no number of seconds")?;
         }
         let claims: ReadClaims = serde_json::from_value(Value::Object(read.payload))
             .map_err(|error| VerifyError::Claims(error.to_string()))?;
@@ -117,13 +128,29 @@ fn check(claims: &ReadClaims, expected: &Expected<'_>) -> Result<(), VerifyError
     if let Some(audience) = expected.audience.filter(|audience| *audience != claims.aud) {
         return Err(VerifyError::Audience { found: claims.aud.clone(), expected: audience.to_owned() });
     }
-    let now = expected.now.timestamp();
-    let instant = |seconds: i64| DateTime::from_timestamp(seconds, 0).unwrap_or(DateTime::UNIX_EPOCH);
-    if claims.exp.saturating_add(expected.leeway_seconds) <= now {
-        return Err(VerifyError::Expired(instant(claims.exp)));
+    check_times(claims.nbf.max(claims.iat) as f64, claims.exp as f64, expected)
+}
+
+/// The key decides about the algorithm, then the signature about the token.
+pub(super) fn prove(read: &Compact<'_>, kid: &str, key: Option<&PublicKey>) -> Result<(), VerifyError> {
+    let key = key.ok_or_else(|| VerifyError::UnknownKid(kid.to_owned()))?;
+    if !key.takes(read.algorithm) {
+        return Err(VerifyError::Algorithm { token: read.algorithm.as_str(), key: key.algorithm() });
     }
-    if claims.nbf.max(claims.iat).saturating_sub(expected.leeway_seconds) > now {
-        return Err(VerifyError::NotYet(instant(claims.nbf.max(claims.iat))));
+    if read.is_signed_by(key) { Ok(()) } else { Err(VerifyError::Signature) }
+}
+
+/// From and until in seconds since 1970.
+pub(super) fn check_times(begins: f64, expires_at: f64, expected: &Expected<'_>) -> Result<(), VerifyError> {
+    // Exact to a quarter of a microsecond in this century.
+    let now = expected.now.timestamp_micros() as f64 / 1e6;
+    let leeway = expected.leeway_seconds as f64;
+    let instant = |seconds: f64| DateTime::from_timestamp(seconds as i64, 0).unwrap_or_default();
+    if expires_at + leeway <= now {
+        return Err(VerifyError::Expired(instant(expires_at)));
+    }
+    if begins - leeway > now {
+        return Err(VerifyError::NotYet(instant(begins)));
     }
     Ok(())
 }

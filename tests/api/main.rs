@@ -40,6 +40,7 @@ mod secrecy;
 mod signer;
 mod signing_keys;
 mod spoiled_keys;
+mod strict_tokens;
 mod tenants;
 mod tokens;
 mod v1_services;

@@ -5,6 +5,9 @@ use std::io::{Read as _, Write as _};
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 
+use workspace_sts::domain::signing_key::SigningAlgorithm;
+use workspace_sts::signing::key_pair::KeyPair;
+
 use crate::helpers::*;
 
 /// The demo serving, with a token in the file `token`.
@@ -28,8 +31,12 @@ fn verify(place: &Place, more: &[&str]) -> Ended {
 fn a_good_token_is_valid_for_its_audience_and_issuer() {
     let (place, serving) = with_token();
     let audience = place.url(&format!("{WORKSPACE}/onlineEndpoints/scorer"));
-    let ended = verify(&place, &["--audience", &audience, "--issuer", &place.url("")]).expect(0);
-    assert!(ended.out.starts_with(&format!("valid: {READER} for {audience}")), "{}", ended.out);
+    for more in [&["--strict"][..], &[]] {
+        let asked = ["--audience", &audience, "--issuer", &place.url("")];
+        let ended = verify(&place, &[&asked, more].concat()).expect(0);
+        assert!(ended.out.starts_with(&format!("valid: {READER} for {audience}, until ")), "{}", ended.out);
+        assert!(ended.out.contains(", refresh by "), "{}", ended.out);
+    }
     // Without the network, from a file.
     let jwks = place.url("/.well-known/jwks.json");
     let agent = agent(&place);
@@ -71,23 +78,76 @@ fn every_alteration_is_refused_with_its_reason() {
     };
     let mut flipped = URL_SAFE_NO_PAD.decode(parts[2]).unwrap();
     flipped[10] ^= 1;
-    for (token, reason) in [
-        (altered(1, "\"score\"", "\"admin\""), "the signature is wrong"),
-        (format!("{}.{}.{}", parts[0], parts[1], URL_SAFE_NO_PAD.encode(&flipped)), "the signature is wrong"),
-        (altered(0, "\"kid\":\"", "\"kid\":\"x"), "no key of the JWKS has kid `x"),
-        (altered(0, "ES256", "none"), "alg is none of RS256"),
-        (altered(0, "ES256", "HS256"), "alg is none of RS256"),
-        (altered(0, "at+jwt", "JWT"), "typ is not at+jwt"),
-        (altered(0, "{", "{\"jwk\":{},"), "other members than alg, typ and kid"),
-        (format!("{}.{}.", parts[0], parts[1]), "the signature is wrong"),
-        (format!("{good}=="), "not base64url"),
-        ("nonsense".to_owned(), "not three parts"),
+    let (wrong, no_algorithm) = ("the signature is wrong", "alg is none of RS256, PS256, ES256 and EdDSA");
+    // By default, and with --strict.
+    for (token, reason, strict) in [
+        (altered(1, "\"score\"", "\"admin\""), wrong, wrong),
+        (format!("{}.{}.{}", parts[0], parts[1], URL_SAFE_NO_PAD.encode(&flipped)), wrong, wrong),
+        (altered(0, "\"kid\":\"", "\"kid\":\"x"), "has kid `x", "has kid `x"),
+        (altered(0, "\"kid\":\"", "\"kid\":\"\\u001b[2J"), "has kid `\\u{1b}[2J", "has kid `\\u{1b}[2J"),
+        (altered(0, "ES256", "none"), no_algorithm, no_algorithm),
+        (altered(0, "ES256", "HS256"), no_algorithm, no_algorithm),
+        (altered(0, "ES256", "RS256"), "but its key is for `ES256`", "but its key is for `ES256`"),
+        (altered(0, "at+jwt", "JWT"), wrong, "typ is not at+jwt"),
+        (altered(0, "{", "{\"jwk\":{},"), "x5t and x5t#S256", "other members than alg, typ and kid"),
+        (format!("{}.{}.", parts[0], parts[1]), wrong, wrong),
+        (format!("{good}=="), "not base64url", "not base64url"),
+        (format!("{good} "), "not base64url", "not base64url"),
+        ("nonsense".to_owned(), "not three parts", "not three parts"),
     ] {
         place.write("token", &token);
-        let ended = verify(&place, &[]).expect(1);
-        assert!(ended.err.starts_with("refused: ") && ended.err.contains(reason), "{reason}: {}", ended.err);
-        assert!(ended.out.is_empty());
+        for (more, reason) in [(&[][..], reason), (&["--strict"][..], strict)] {
+            let ended = verify(&place, more).expect(1);
+            let found = ended.err.starts_with("refused: ") && ended.err.contains(reason);
+            assert!(found, "{more:?} {reason}: {}", ended.err);
+            assert!(ended.out.is_empty());
+        }
     }
+}
+
+/// A JWT of somebody else's, and the set with its key.
+fn foreign(claims: &serde_json::Value) -> (String, String) {
+    let algorithm = SigningAlgorithm::Es256;
+    let pair = KeyPair::from_pkcs8(algorithm, &KeyPair::generate(algorithm).unwrap()).unwrap();
+    let part = |text: &str| URL_SAFE_NO_PAD.encode(text);
+    let signed = format!("{}.{}", part(r#"{"alg":"ES256","kid":"theirs"}"#), part(&claims.to_string()));
+    let token = format!("{signed}.{}", URL_SAFE_NO_PAD.encode(pair.sign(signed.as_bytes()).unwrap()));
+    let mut jwk = serde_json::to_value(pair.public_jwk()).unwrap();
+    jwk["kid"] = "theirs".into();
+    let others = serde_json::json!({ "kty": "oct", "kid": "secret", "k": "c2VjcmV0" });
+    (token, serde_json::json!({ "keys": [others, jwk] }).to_string())
+}
+
+#[test]
+fn any_issuers_token_is_verified_but_not_by_the_strict_form() {
+    let place = Place::new();
+    let claims = serde_json::json!({ "iss": "https://issuer.example", "sub": "repo:a/b", "aud": ["one", "two"],
+                                     "iat": 1_700_000_000, "exp": 4_000_000_000_u64 });
+    let (token, jwks) = foreign(&claims);
+    place.write("jwks.json", &jwks);
+    place.write("token", &format!("{token}\n"));
+    let verify = |more: &[&str]| {
+        place.run(&[&["verify", "--jwks", "jwks.json", "--token", "token"][..], more].concat())
+    };
+    let valid = "valid: repo:a/b for one, two, until 2096-10-02 07:06:40 UTC, from https://issuer.example\n";
+    assert_eq!(verify(&[]).expect(0).out, valid);
+    verify(&["--audience", "two", "--issuer", "https://issuer.example"]).expect(0);
+    let ended = verify(&["--audience", "three"]).expect(1);
+    assert_eq!(ended.err, "refused: aud is `one, two`, not `three`\n");
+    assert!(verify(&["--issuer", "https://issuer.example/"]).expect(1).err.starts_with("refused: iss is"));
+    // The strict form wants a set of our own keys alone.
+    let ended = verify(&["--strict"]).expect(1);
+    assert!(ended.err.contains("key `secret`: it shows private members"), "{}", ended.err);
+    for (member, value) in [("exp", 1_700_000_000.into()), ("exp", "4000000000".into()), ("nbf", 3e9.into())]
+    {
+        let (mut claims, value): (_, serde_json::Value) = (claims.clone(), value);
+        claims[member] = value;
+        let (token, jwks) = foreign(&claims);
+        place.write("jwks.json", &jwks);
+        place.write("token", &token);
+        assert!(verify(&[]).expect(1).err.starts_with("refused: "), "{claims}");
+    }
+    place.run(&["verify", "--strict"]).expect(2);
 }
 
 #[test]
