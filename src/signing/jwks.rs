@@ -105,12 +105,18 @@ impl PublicJwk {
     }
 }
 
-/// A published key shows no private half, and has members of its own family only (RFC 7518, section 6): with those of
+/// A published key shows no private half, is for verifying if it says for what, and has members of its own family only (RFC 7518, section 6): with those of
 /// two it is one key to one reader and another to the next.
 pub fn check_members(jwk: &Map<String, Value>) -> Result<(), &'static str> {
     const PRIVATE: [&str; 8] = ["d", "p", "q", "dp", "dq", "qi", "oth", "k"];
     if PRIVATE.iter().any(|name| jwk.contains_key(*name)) {
         return Err("it shows private members");
+    }
+    // RFC 7517, section 4.3: values are unique.
+    let verifies =
+        |ops: &Value| ops.as_array().is_some_and(|ops| ops.iter().filter(|op| *op == "verify").count() == 1);
+    if jwk.get("key_ops").is_some_and(|ops| !verifies(ops)) {
+        return Err("`key_ops` has not `verify`, once");
     }
     let of_others: &[&str] = match jwk.get("kty").and_then(Value::as_str) {
         Some("EC") => &["n", "e"],

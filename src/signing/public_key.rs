@@ -68,15 +68,13 @@ pub struct ForeignJwk {
     usage: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     alg: Option<String>,
-    #[serde(skip_serializing_if = "Option::is_none")]
-    key_ops: Option<Vec<String>>,
     #[serde(flatten)]
     members: KeyMembers,
 }
 
 impl ForeignJwk {
     /// # Errors
-    /// It shows private members, mixes two kinds of keys, or is no public key.
+    /// It shows private members, is for something else, mixes two kinds of keys, or is no public key.
     pub fn parse(jwk: Map<String, Value>) -> Result<Self, &'static str> {
         check_members(&jwk)?;
         serde_json::from_value(Value::Object(jwk)).map_err(|_| "a member is missing or of a wrong type")
@@ -90,7 +88,7 @@ impl ForeignJwk {
 
 impl From<KeyMembers> for ForeignJwk {
     fn from(members: KeyMembers) -> Self {
-        Self { kty: members.kty().to_owned(), usage: None, alg: None, key_ops: None, members }
+        Self { kty: members.kty().to_owned(), usage: None, alg: None, members }
     }
 }
 
@@ -150,11 +148,6 @@ impl PublicKey {
     pub fn from_foreign(jwk: &ForeignJwk) -> Result<Self, &'static str> {
         if jwk.usage.as_deref().is_some_and(|usage| usage != "sig") {
             return Err("`use` is not `sig`");
-        }
-        // RFC 7517, section 4.3: values are unique.
-        let verify = |ops: &Vec<String>| ops.iter().filter(|op| *op == "verify").count() == 1;
-        if jwk.key_ops.as_ref().is_some_and(|ops| !verify(ops)) {
-            return Err("`key_ops` has not `verify`, once");
         }
         let key = Self::new(&jwk.kty, &jwk.members)?;
         match &jwk.alg {
