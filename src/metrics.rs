@@ -275,10 +275,14 @@ impl Metrics {
         for algorithm in SigningAlgorithm::ALL {
             self.signing_duration.with_label_values(&[algorithm.as_str()]);
         }
-        for result in ["ok", "unknown_client", "bad_secret", "expired", "malformed", "disabled"] {
+        for result in
+            ["ok", "unknown_client", "bad_secret", "expired", "malformed", "disabled", "not_allowed"]
+        {
             self.client_authentications.with_label_values(&["client_secret", result]);
         }
-        for result in ["ok", "unknown_client", "bad_assertion", "expired", "malformed", "disabled"] {
+        for result in
+            ["ok", "unknown_client", "bad_assertion", "expired", "malformed", "disabled", "not_allowed"]
+        {
             self.client_authentications.with_label_values(&["client_assertion", result]);
         }
         for result in ["ok", "expired", "malformed", "disabled"] {

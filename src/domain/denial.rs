@@ -1,6 +1,7 @@
 //! Why a caller was refused. The audit row holds the exact reason; what the caller is told is decided by
 //! `http/problem.rs`, which gives several of these the same words on purpose.
 
+use super::credential_method::CredentialMethod;
 use super::webservice::AuthMode;
 
 /// A refusal of the caller's credentials, of the target, or of the request itself.
@@ -13,6 +14,8 @@ pub enum Denial {
     SecretExpired,
     PrincipalDisabled,
     WrongTenant,
+    /// Proven, by a way that the principal is not held to.
+    MethodNotAllowed(CredentialMethod),
     // Assertions. Without a right signature the caller learns nothing of the principal either.
     MalformedAssertion(&'static str),
     AssertionOfUnknownClient,
@@ -66,6 +69,7 @@ impl Denial {
             Self::SecretExpired => "secret_expired",
             Self::PrincipalDisabled => "principal_disabled",
             Self::WrongTenant => "wrong_tenant",
+            Self::MethodNotAllowed(_) => "method_not_allowed",
             Self::MalformedAssertion(_) => "malformed_assertion",
             Self::AssertionOfUnknownClient | Self::FederationOfUnknownClient => "unknown_client",
             Self::UnknownCertificate => "unknown_certificate",

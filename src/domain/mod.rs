@@ -4,6 +4,7 @@ pub mod access_key;
 pub mod audit;
 pub mod claims;
 pub mod client_secret;
+pub mod credential_method;
 pub mod denial;
 pub mod ids;
 pub mod issuance;

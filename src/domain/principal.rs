@@ -5,6 +5,7 @@ use std::collections::BTreeMap;
 use chrono::{DateTime, Utc};
 
 use super::client_secret::SecretDigest;
+use super::credential_method::AllowedMethods;
 use super::ids::{ClientId, CredentialId, ObjectId, TenantId};
 
 /// A program's identity.
@@ -16,6 +17,8 @@ pub struct ServicePrincipal {
     pub display_name: String,
     /// A disabled principal is refused whatever it proves.
     pub enabled: bool,
+    /// How it may prove itself, whatever credentials it holds.
+    pub allowed_methods: AllowedMethods,
     pub created_at: DateTime<Utc>,
 }
 
@@ -61,12 +64,39 @@ impl ClientSecret {
     }
 }
 
-/// Most certificates of one principal: enough to roll over on several machines, and a bound on what a request looks at.
+/// Most certificates and public keys of one principal: enough to roll over on several machines, and a bound on what a request looks at.
 pub const MAX_KEY_CREDENTIALS: usize = 20;
 /// Most federated credentials of one principal (Entra's own limit).
 pub const MAX_FEDERATED_CREDENTIALS: usize = 20;
 
-/// A public key with which a principal's assertions are checked (RFC 7523), as its certificate told it.
+/// What an assertion may call a public key by, beside the id of its credential.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum KeyNames {
+    /// Of the DER form of the certificate that it came in: `x5t` and `x5t#S256`.
+    Certificate { sha1: [u8; 20], sha256: [u8; 32] },
+    /// Of the key itself, which came without one: `kid` (RFC 7638).
+    Bare { thumbprint: [u8; 32] },
+}
+
+impl KeyNames {
+    /// By which a principal's keys are told apart.
+    pub const fn sha256(&self) -> &[u8; 32] {
+        match self {
+            Self::Certificate { sha256, .. } => sha256,
+            Self::Bare { thumbprint } => thumbprint,
+        }
+    }
+
+    /// In words.
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Self::Certificate { .. } => "certificate",
+            Self::Bare { .. } => "public key",
+        }
+    }
+}
+
+/// A public key with which a principal's assertions are checked (RFC 7523).
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct KeyCredential {
     pub id: CredentialId,
@@ -74,10 +104,7 @@ pub struct KeyCredential {
     pub display_name: Option<String>,
     /// Public JWK (RFC 7517) as JSON text.
     pub public_jwk: String,
-    /// Of the DER form of the certificate: what assertions name as `x5t`.
-    pub sha1_thumbprint: [u8; 20],
-    /// What assertions name as `x5t#S256`.
-    pub sha256_thumbprint: [u8; 32],
+    pub names: KeyNames,
     pub starts_at: DateTime<Utc>,
     pub expires_at: DateTime<Utc>,
 }

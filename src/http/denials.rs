@@ -25,6 +25,17 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             ("invalid_client", 7_000_215),
             "the client id is unknown in this tenant, its secret is wrong or expired, or it is disabled",
         ),
+        // Only who proved itself comes to this.
+        Denial::MethodNotAllowed(method) => row(
+            S::UNAUTHORIZED,
+            "method-not-allowed-for-client",
+            "InvalidClient",
+            ("invalid_client", 53_003),
+            format!(
+                "this principal may not prove itself by `{}`: its allowedCredentialMethods name other ways",
+                method.as_str()
+            ),
+        ),
         Denial::PrincipalDisabled if dialect == Dialect::OAuth => row_of(Denial::UnknownClient, dialect),
         Denial::MalformedAssertion(_)
         | Denial::AssertionOfUnknownClient

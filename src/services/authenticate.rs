@@ -8,6 +8,7 @@ use super::client_assertion::ClientAssertion;
 use super::{Core, Refusal};
 use crate::directory::verified::VerifiedToken;
 use crate::domain::client_secret::{self, SecretDigest};
+use crate::domain::credential_method::CredentialMethod;
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ClientId, CredentialId, ObjectId, TenantId};
 use crate::signing::verifier::{Expected, KeySet, VerifyError};
@@ -102,11 +103,12 @@ impl Core {
             return Err(Refusal::Denied(denial));
         };
         let (credential_id, is_live) = (Some(matched.id), matched.is_live(now));
-        let caller = proven.insert(Authenticated { facts, credential_id, method: "client_secret" });
+        let method = CredentialMethod::ClientSecret.as_str();
+        let caller = proven.insert(Authenticated { facts, credential_id, method });
         if !is_live {
             return Err(Refusal::Denied(Denial::SecretExpired));
         }
-        is_open(&caller.facts, tenant).map_err(Refusal::Denied)?;
+        is_open(caller, tenant, Some(CredentialMethod::ClientSecret)).map_err(Refusal::Denied)?;
         Ok(caller.clone())
     }
 
@@ -128,7 +130,8 @@ impl Core {
             Some(facts) if facts.principal.object_id == verified.object_id => {
                 let method = "management_token";
                 let caller = proven.insert(Authenticated { facts, credential_id: None, method });
-                is_open(&caller.facts, None).map_err(Refusal::Denied)?;
+                // However it was proven when the token was issued.
+                is_open(caller, None, None).map_err(Refusal::Denied)?;
                 Ok(caller.clone())
             }
             _ => Err(Refusal::Denied(Denial::InvalidToken)),
@@ -172,15 +175,23 @@ impl Core {
     }
 }
 
-/// Whether a proven principal may come in by this door.
-pub(super) fn is_open(facts: &PrincipalFacts, tenant: Option<TenantId>) -> Result<(), Denial> {
-    if tenant.is_some_and(|tenant| tenant != facts.principal.tenant_id) {
+/// Whether a proven principal may come in by this door, and by this credential if it showed one.
+pub(super) fn is_open(
+    caller: &Authenticated,
+    tenant: Option<TenantId>,
+    method: Option<CredentialMethod>,
+) -> Result<(), Denial> {
+    let principal = &caller.facts.principal;
+    if tenant.is_some_and(|tenant| tenant != principal.tenant_id) {
         return Err(Denial::WrongTenant);
     }
-    if !facts.principal.enabled {
+    if !principal.enabled {
         return Err(Denial::PrincipalDisabled);
     }
-    Ok(())
+    match method {
+        Some(method) if !principal.allowed_methods.has(method) => Err(Denial::MethodNotAllowed(method)),
+        _ => Ok(()),
+    }
 }
 
 /// Never hashes more than a secret can be; a longer text matches nothing anyway.
@@ -197,6 +208,7 @@ const fn metric_result(denial: Denial) -> &'static str {
             "expired"
         }
         Denial::PrincipalDisabled => "disabled",
+        Denial::MethodNotAllowed(_) => "not_allowed",
         Denial::MalformedSecret
         | Denial::MissingToken
         | Denial::InvalidToken

@@ -7,6 +7,7 @@ use super::authenticate::Authenticated;
 use super::issue_token::actor_of;
 use super::{Core, Refusal, RequestContext};
 use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
+use crate::domain::credential_method::AllowedMethods;
 use crate::domain::ids::AuditRecordId;
 use crate::entropy;
 use crate::storage::Page;
@@ -156,12 +157,20 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
 fn describe_principal(mutation: &Mutation) -> (String, String) {
     let (object_id, verb) = match mutation {
         Mutation::PutPrincipal(put) => {
-            (put.object_id, format!("put client_id={} enabled={}", put.client_id, put.enabled))
+            let text = format!(
+                "put client_id={} enabled={}{}",
+                put.client_id,
+                put.enabled,
+                methods(put.allowed_methods)
+            );
+            (put.object_id, text)
         }
         Mutation::UpdatePrincipal(id, update) => {
             let name = update.display_name.as_ref().map(|name| format!(" display_name=`{name}`"));
             let enabled = update.enabled.map(|enabled| format!(" enabled={enabled}"));
-            (*id, format!("update{}{}", name.unwrap_or_default(), enabled.unwrap_or_default()))
+            let methods = update.allowed_methods.map(|methods| format!(" methods={methods}"));
+            let [name, enabled, methods] = [name, enabled, methods].map(Option::unwrap_or_default);
+            (*id, format!("update{name}{enabled}{methods}"))
         }
         Mutation::DeletePrincipal(id) => (*id, "delete".to_owned()),
         Mutation::AddSecret(secret) => {
@@ -169,7 +178,7 @@ fn describe_principal(mutation: &Mutation) -> (String, String) {
         }
         Mutation::RemoveSecret(object_id, id) => (*object_id, format!("remove secret {id}")),
         Mutation::AddKeyCredential(key) => {
-            (key.object_id, format!("add certificate {} until {}", key.id, key.expires_at))
+            (key.object_id, format!("add {} {} until {}", key.names.kind(), key.id, key.expires_at))
         }
         Mutation::RemoveKeyCredential(object_id, id) => (*object_id, format!("remove certificate {id}")),
         Mutation::PutFederatedCredential(put) => (
@@ -182,4 +191,9 @@ fn describe_principal(mutation: &Mutation) -> (String, String) {
         _ => return Default::default(),
     };
     (format!("principal {object_id}"), verb)
+}
+
+/// Said only of a principal that is held to some of them.
+fn methods(allowed: AllowedMethods) -> String {
+    if allowed == AllowedMethods::ALL { String::new() } else { format!(" methods={allowed}") }
 }

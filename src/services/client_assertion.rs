@@ -4,13 +4,16 @@
 //! Which of the two it is, its `iss` says. An assertion may be shown again until it expires: MSAL shows one for nine
 //! minutes, Kubernetes mounts one for an hour.
 
+use base64::Engine as _;
+use base64::engine::general_purpose::URL_SAFE_NO_PAD;
 use chrono::{DateTime, Utc};
 
 use super::authenticate::{Authenticated, is_open};
 use super::{Core, Refusal};
+use crate::domain::credential_method::CredentialMethod;
 use crate::domain::denial::Denial;
 use crate::domain::ids::{ClientId, CredentialId, TenantId};
-use crate::domain::principal::KeyCredential;
+use crate::domain::principal::{KeyCredential, KeyNames};
 use crate::signing::assertion::{Assertion, Claims, KeyName};
 use crate::signing::compact::Kind;
 use crate::signing::public_key::PublicKey;
@@ -105,16 +108,17 @@ impl Core {
                 } else {
                     Err(Denial::CertificateExpired)
                 };
-                (credential.id, "private_key_jwt", checked)
+                (credential.id, CredentialMethod::PrivateKeyJwt, checked)
             }
             None => {
                 let credential_id = self.federated(&facts, assertion).await?;
                 let checked = check_time(&assertion.claims, LONGEST_FEDERATED, now);
-                (credential_id, "federated_credential", checked)
+                (credential_id, CredentialMethod::FederatedCredential, checked)
             }
         };
-        let caller = proven.insert(Authenticated { facts, credential_id: Some(credential_id), method });
-        checked.and_then(|()| is_open(&caller.facts, shown.tenant)).map_err(Refusal::Denied)?;
+        let credential_id = Some(credential_id);
+        let caller = proven.insert(Authenticated { facts, credential_id, method: method.as_str() });
+        checked.and_then(|()| is_open(caller, shown.tenant, Some(method))).map_err(Refusal::Denied)?;
         Ok(caller.clone())
     }
 
@@ -152,7 +156,7 @@ impl Core {
     }
 }
 
-/// The principal's certificate that made the assertion.
+/// The principal's certificate or public key that made the assertion.
 fn own_key<'a>(facts: &'a PrincipalFacts, assertion: &Assertion<'_>) -> Result<&'a KeyCredential, Denial> {
     let credential = facts
         .key_credentials
@@ -182,15 +186,21 @@ const fn has_no_key(denial: Denial) -> bool {
 
 /// Every name that the header gives must be the credential's.
 fn is_named(credential: &KeyCredential, name: &KeyName) -> bool {
-    let (sha1, sha256) = (credential.sha1_thumbprint.as_slice(), credential.sha256_thumbprint.as_slice());
-    // A `kid` beside a thumbprint is the client's own word for the key.
-    let by_kid = name.kid.as_deref().is_some_and(|kid| kid == credential.id.to_string());
-    match (&name.x5t, &name.x5t_s256) {
-        (None, None) => by_kid,
-        (x5t, x5t_s256) => {
+    match (&name.x5t, &name.x5t_s256, &credential.names) {
+        (None, None, names) => name.kid.as_deref().is_some_and(|kid| {
+            let is_thumbprint = || {
+                let named = URL_SAFE_NO_PAD.decode(kid).unwrap_or_default();
+                matches!(names, KeyNames::Bare { thumbprint } if thumbprint.as_slice() == named)
+            };
+            kid == credential.id.to_string() || is_thumbprint()
+        }),
+        // A `kid` beside a thumbprint is the client's own word for the key.
+        (x5t, x5t_s256, KeyNames::Certificate { sha1, sha256 }) => {
             x5t.as_deref().is_none_or(|named| named == sha1)
                 && x5t_s256.as_deref().is_none_or(|named| named == sha256)
         }
+        // It has no certificate whose thumbprint this could be.
+        (_, _, KeyNames::Bare { .. }) => false,
     }
 }
 

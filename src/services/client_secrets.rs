@@ -3,8 +3,10 @@
 use chrono::{DateTime, Duration, Utc};
 
 use super::authenticate::Authenticated;
+use super::credentials::demand_allowed;
 use super::{Core, Refusal, RequestContext};
 use crate::domain::client_secret::PlainSecret;
+use crate::domain::credential_method::CredentialMethod;
 use crate::domain::ids::{CredentialId, ObjectId};
 use crate::domain::principal::{ClientSecret, SecretSlot};
 use crate::entropy;
@@ -31,6 +33,7 @@ impl Core {
         expires_at: Option<DateTime<Utc>>,
         context: &RequestContext,
     ) -> Result<MadeSecret, Refusal> {
+        demand_allowed(facts, CredentialMethod::ClientSecret)?;
         let now = self.clock.now();
         let expires_at = lawful_end(expires_at, now)?;
         let expired = facts.secrets.iter().find(|secret| !secret.is_live(now));
@@ -80,8 +83,8 @@ impl Core {
     }
 }
 
-/// When a secret ends: as asked, or after the default time.
-fn lawful_end(asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
+/// When a secret, or a key that says no end, ends: as asked, or after the default time.
+pub(super) fn lawful_end(asked: Option<DateTime<Utc>>, now: DateTime<Utc>) -> Result<DateTime<Utc>, Refusal> {
     let end = asked.unwrap_or(now + Duration::days(DEFAULT_SECRET_DAYS));
     if end <= now || end > now + Duration::days(MAX_SECRET_DAYS) {
         return Err(Refusal::Invalid(format!(

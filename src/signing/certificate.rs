@@ -87,7 +87,7 @@ impl Certificate {
     }
 }
 
-fn members(key: &SubjectPublicKeyInfo<'_>) -> Option<KeyMembers> {
+pub(super) fn members(key: &SubjectPublicKeyInfo<'_>) -> Option<KeyMembers> {
     let curve = key.algorithm.parameters.as_ref().and_then(|parameters| parameters.as_oid().ok());
     match key.parsed() {
         // DER integers carry a leading zero when their first bit is set.

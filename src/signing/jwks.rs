@@ -2,6 +2,7 @@
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
+use ring::digest::{SHA256, digest};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
@@ -70,6 +71,20 @@ impl KeyMembers {
             Self::Okp { .. } => "OKP",
         }
     }
+
+    /// RFC 7638, section 3: SHA-256 over the required members in lexicographic order.
+    pub fn thumbprint(&self) -> [u8; 32] {
+        let kty = self.kty();
+        let canonical = match self {
+            Self::Ec { crv, x, y } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#),
+            Self::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"{kty}","n":"{n}"}}"#),
+            Self::Okp { crv, x } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
+        };
+        let mut thumbprint = [0; 32];
+        // SHA-256 has 32 bytes.
+        thumbprint.copy_from_slice(digest(&SHA256, canonical.as_bytes()).as_ref());
+        thumbprint
+    }
 }
 
 impl PublicJwk {
@@ -129,15 +144,9 @@ pub fn check_members(jwk: &Map<String, Value>) -> Result<(), &'static str> {
     Ok(())
 }
 
-/// RFC 7638, section 3: SHA-256 over the required members in lexicographic order.
+/// As `kid` has it.
 fn thumbprint(members: &KeyMembers) -> String {
-    let kty = members.kty();
-    let canonical = match members {
-        KeyMembers::Ec { crv, x, y } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}","y":"{y}"}}"#),
-        KeyMembers::Rsa { n, e } => format!(r#"{{"e":"{e}","kty":"{kty}","n":"{n}"}}"#),
-        KeyMembers::Okp { crv, x } => format!(r#"{{"crv":"{crv}","kty":"{kty}","x":"{x}"}}"#),
-    };
-    encode(ring::digest::digest(&ring::digest::SHA256, canonical.as_bytes()).as_ref())
+    encode(&members.thumbprint())
 }
 
 fn encode(bytes: &[u8]) -> String {

@@ -1,6 +1,7 @@
 //! Keys and signatures. Knows no policy: what may be signed is decided in `domain::issuance`.
 
 pub mod assertion;
+pub mod bare_key;
 pub mod certificate;
 pub mod compact;
 pub mod foreign_keys;

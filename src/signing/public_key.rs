@@ -84,6 +84,11 @@ impl ForeignJwk {
     pub fn is_ambiguous_with(&self, other: &Self) -> bool {
         self.members.is_same_key(&other.members) && (self.alg != other.alg || self.members != other.members)
     }
+
+    /// RFC 7638.
+    pub fn thumbprint(&self) -> [u8; 32] {
+        self.members.thumbprint()
+    }
 }
 
 impl From<KeyMembers> for ForeignJwk {

@@ -21,6 +21,7 @@ use chrono::{DateTime, TimeDelta, Utc};
 
 use crate::domain::access_key::{AccessKey, KeyName};
 use crate::domain::audit::{AuditCursor, Chained, Link, Order, RecordText};
+use crate::domain::credential_method::AllowedMethods;
 use crate::domain::ids::{
     AuditRecordId, ClientId, CredentialId, ObjectId, ReplicaId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
@@ -197,6 +198,7 @@ impl Mutation {
 pub struct PrincipalUpdate {
     pub display_name: Option<String>,
     pub enabled: Option<bool>,
+    pub allowed_methods: Option<AllowedMethods>,
 }
 
 /// What a committed write made stale in memory.

@@ -11,6 +11,7 @@ use super::{
 use crate::domain::access_key::{AccessKey, KeyName};
 use crate::domain::audit::{Chained, Link, LinkCode, RecordText};
 use crate::domain::client_secret::SecretDigest;
+use crate::domain::credential_method::AllowedMethods;
 use crate::domain::ids::{
     AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, ReplicaId, RoleAssignmentId, RoleDefinitionId,
     TenantId,
@@ -18,7 +19,7 @@ use crate::domain::ids::{
 use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::principal::{
-    ClientSecret, FederatedCredential, KeyCredential, SecretSlot, ServicePrincipal,
+    ClientSecret, FederatedCredential, KeyCredential, KeyNames, SecretSlot, ServicePrincipal,
 };
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -127,6 +128,11 @@ pub fn principal(row: &impl Columns) -> Result<ServicePrincipal> {
         tenant_id: TenantId::from_uuid(row.id("tenant_id")?),
         display_name: row.text("display_name")?,
         enabled: row.flag("enabled")?,
+        allowed_methods: match row.text_opt("allowed_methods")? {
+            // Written by a version that knows of no restriction.
+            None => AllowedMethods::ALL,
+            Some(text) => AllowedMethods::parse(&text).ok_or_else(|| corrupt("allowed_methods", text))?,
+        },
         created_at: row.time("created_at")?,
     })
 }
@@ -166,8 +172,12 @@ pub fn key_credential(row: &impl Columns) -> Result<KeyCredential> {
         object_id: ObjectId::from_uuid(row.id("object_id")?),
         display_name: row.text_opt("display_name")?,
         public_jwk: row.text("public_jwk")?,
-        sha1_thumbprint: row.bytes("sha1_thumbprint")?,
-        sha256_thumbprint: row.bytes("sha256_thumbprint")?,
+        names: if row.flag("is_certificate")? {
+            let (sha1, sha256) = (row.bytes("sha1_thumbprint")?, row.bytes("sha256_thumbprint")?);
+            KeyNames::Certificate { sha1, sha256 }
+        } else {
+            KeyNames::Bare { thumbprint: row.bytes("sha256_thumbprint")? }
+        },
         starts_at: row.time("starts_at")?,
         expires_at: row.time("expires_at")?,
     })

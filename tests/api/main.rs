@@ -9,6 +9,7 @@
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
 mod access_keys;
+mod allowed_methods;
 mod assertions;
 mod audit_removal;
 mod authorize;
@@ -29,6 +30,7 @@ mod ops;
 mod overload;
 mod principal_credentials;
 mod principals;
+mod public_keys;
 mod raw;
 mod refusals;
 mod regions;

@@ -147,7 +147,7 @@ fn a_body_that_holds_no_usable_certificate_is_refused_and_named() {
     let p384 = rcgen::KeyPair::generate_for(&rcgen::PKCS_ECDSA_P384_SHA384).unwrap();
     let p384 = rcgen::CertificateParams::default().self_signed(&p384).unwrap();
     let private = rcgen::KeyPair::generate().unwrap().serialize_pem();
-    let base64 = "`key`: must be a certificate in base64";
+    let base64 = "`key`: must be in base64";
     let not_x509 = "`key`: not an X.509 certificate in DER";
     let not_pem = "`key`: not one certificate in PEM";
     let pem = |text: &str| json!({ "key": STANDARD.encode(text) });
@@ -165,11 +165,17 @@ fn a_body_that_holds_no_usable_certificate_is_refused_and_named() {
         (pem(&private), not_pem),
         (json!({ "key": STANDARD.encode(p384.der()) }), "`key`: its key is not offered"),
         (json!({ "key": STANDARD.encode(vec![0x30; 16 * 1024 + 1]) }), "`key`: longer than 16384 bytes"),
-        (json!({ "key": good, "type": "Symmetric" }), "`type`: `AsymmetricX509Cert` is all that is offered"),
+        (
+            json!({ "key": good, "type": "Symmetric" }),
+            "`type`: `AsymmetricX509Cert` and `PublicKey` are all that is offered",
+        ),
         (json!({ "key": good, "type": "asymmetricx509cert" }), "`type`: "),
         (json!({ "key": good, "usage": "Sign" }), "`usage`: `Verify` is all that is offered"),
         (json!({ "key": good, "keyId": READER.object_id }), "unknown field `keyId`"),
-        (json!({ "key": good, "endDateTime": "2030-01-01T00:00:00Z" }), "unknown field `endDateTime`"),
+        (
+            json!({ "key": good, "endDateTime": "2030-01-01T00:00:00Z" }),
+            "`endDateTime`: a certificate says its own end",
+        ),
         (json!({ "key": 7 }), "`key`: invalid type"),
         (json!({}), "missing field `key`"),
     ] {
@@ -196,7 +202,7 @@ fn the_same_certificate_again_and_the_twenty_first_are_refused() {
     }
     let one_more = json!({ "key": STANDARD.encode(Signer::p256().der) });
     let detail = refused(&app, KEYS, &one_more, 409);
-    assert_eq!(detail, "the principal has 20 certificates: remove one first");
+    assert_eq!(detail, "the principal has 20 certificates and keys: remove one first");
     app.api(&OWNER).delete(&format!("{}/{first}", path_of(&READER, KEYS))).expect(204);
     app.api(&OWNER).post(&path_of(&READER, KEYS), &one_more).expect(201);
 }

@@ -22,6 +22,8 @@ pub struct Signer {
     public: Vec<u8>,
     pub der: Vec<u8>,
     pub pem: String,
+    /// The public key alone.
+    pub public_pem: String,
 }
 
 enum Key {
@@ -61,6 +63,7 @@ impl Signer {
             public: made.public_key_raw().to_vec(),
             der: certificate.der().to_vec(),
             pem: certificate.pem(),
+            public_pem: made.public_key_pem(),
         }
     }
 

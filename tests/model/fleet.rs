@@ -1,6 +1,7 @@
 //! The fleet: replicas of two regions, one database, validators. Every decision about keys is the domain's; what stands
 //! around it here is what `services`, `signing::signer` and `worker` do.
 
+use workspace_sts::domain::credential_method::AllowedMethods;
 use workspace_sts::domain::ids::{ClientId, ObjectId, TenantId};
 use workspace_sts::domain::issuance::{self, Target, TokenRandom};
 use workspace_sts::domain::lifetime::TokenLifetime;
@@ -70,6 +71,7 @@ impl Fleet {
             tenant_id: TenantId::from_uuid(id),
             display_name: "caller".to_owned(),
             enabled: true,
+            allowed_methods: AllowedMethods::ALL,
             created_at: at(now),
         };
         let issuer = issuance::Policy {

@@ -101,6 +101,7 @@ macro_rules! conformance {
                     in_a_file_the_processes_clock_counts
                 }
                 credentials {
+                    a_principal_is_updated_in_parts
                     certificates_are_read_back_with_every_field_and_with_none
                     federated_credentials_are_read_back_and_replaced
                     a_second_certificate_of_one_thumbprint_is_refused

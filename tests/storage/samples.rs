@@ -10,12 +10,13 @@ use workspace_sts::domain::audit::{
     TokenFacts,
 };
 use workspace_sts::domain::client_secret::SecretDigest;
+use workspace_sts::domain::credential_method::{AllowedMethods, CredentialMethod};
 use workspace_sts::domain::ids::{
     AuditRecordId, ChainId, ClientId, CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId,
 };
 use workspace_sts::domain::lifetime::TokenLifetime;
 use workspace_sts::domain::principal::{
-    ClientSecret, FederatedCredential, KeyCredential, SecretSlot, ServicePrincipal,
+    ClientSecret, FederatedCredential, KeyCredential, KeyNames, SecretSlot, ServicePrincipal,
 };
 use workspace_sts::domain::region::Region;
 use workspace_sts::domain::resource::{Scope, WebserviceId, WorkspaceId};
@@ -109,6 +110,10 @@ pub fn principal(n: u128, tenant: u128) -> ServicePrincipal {
         tenant_id: tenant_id(tenant),
         display_name: format!("principal {n}"),
         enabled: true,
+        allowed_methods: match n % 2 {
+            0 => AllowedMethods::try_from(vec![CredentialMethod::FederatedCredential]).expect("one"),
+            _ => AllowedMethods::ALL,
+        },
         created_at: at(5),
     }
 }
@@ -134,8 +139,10 @@ pub fn key_credential(n: u128, principal: u128) -> KeyCredential {
         object_id: object_id(principal),
         display_name: Some(format!("certificate {n}")),
         public_jwk: format!("{{\"kty\":\"number {n}\"}}"),
-        sha1_thumbprint: [byte; 20],
-        sha256_thumbprint: [byte; 32],
+        names: match n % 2 {
+            0 => KeyNames::Bare { thumbprint: [byte; 32] },
+            _ => KeyNames::Certificate { sha1: [byte; 20], sha256: [byte; 32] },
+        },
         starts_at: at(8),
         expires_at: at(9),
     }

@@ -4,31 +4,34 @@ use std::collections::BTreeMap;
 
 use actix_web::{HttpResponse, web::Payload};
 use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
+use base64::engine::general_purpose::{STANDARD, URL_SAFE_NO_PAD};
+use chrono::{DateTime, Utc};
 use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::principals::{display_name, find};
 use crate::domain::ids::CredentialId;
-use crate::domain::principal::{FederatedCredential, KeyCredential};
+use crate::domain::principal::{FederatedCredential, KeyCredential, KeyNames};
 use crate::http::call::Call;
 use crate::http::problem::Problem;
 use crate::http::{body, reply};
 use crate::services::Refusal;
 use crate::services::change_registry::Mutation;
-use crate::services::credentials::WantedFederation;
+use crate::services::credentials::{WantedFederation, WantedKey};
 
 #[derive(Deserialize)]
 #[serde(rename_all = "camelCase", deny_unknown_fields)]
-struct CertificateBody {
+struct KeyBody {
     display_name: Option<String>,
-    /// `AsymmetricX509Cert`, when given.
+    /// `AsymmetricX509Cert`, also when absent, or `PublicKey`.
     #[serde(rename = "type")]
     kind: Option<String>,
     /// `Verify`, when given.
     usage: Option<String>,
-    /// Base64 of the certificate, in DER or PEM.
+    /// Base64 of the certificate, in DER or PEM, or of the public key, in PEM or as a JWK.
     key: String,
+    /// Of a public key, which says no end of its own.
+    end_date_time: Option<DateTime<Utc>>,
 }
 
 #[derive(Deserialize)]
@@ -54,15 +57,9 @@ pub async fn certificates(call: Call) -> HttpResponse {
 pub async fn add_certificate(call: Call, payload: Payload) -> HttpResponse {
     let result = async {
         let (caller, found) = find(&call).await?;
-        let body: CertificateBody = body::json(&call.request, payload).await?;
-        demand("type", body.kind.as_deref(), "AsymmetricX509Cert")?;
-        demand("usage", body.usage.as_deref(), "Verify")?;
-        let certificate = STANDARD.decode(&body.key).map_err(|_| Problem::Parameter {
-            name: "key",
-            what: "must be a certificate in base64".to_owned(),
-        })?;
-        let name = body.display_name.map(display_name).transpose()?;
-        let added = call.core.add_certificate(&caller, &found, name, &certificate, &call.context).await?;
+        let body: KeyBody = body::json(&call.request, payload).await?;
+        let name = body.display_name.clone().map(display_name).transpose()?;
+        let added = call.core.add_key(&caller, &found, name, &wanted(body)?, &call.context).await?;
         Ok(reply::created(&key_view(&added)))
     };
     call.reply(result.await)
@@ -120,23 +117,43 @@ fn credential_id(call: &Call) -> Result<CredentialId, Problem> {
         .map_err(|error| Problem::Parameter { name: "credential", what: error.to_string() })
 }
 
-fn demand(name: &'static str, given: Option<&str>, only: &str) -> Result<(), Problem> {
-    match given {
-        Some(other) if other != only => {
-            Err(Problem::Parameter { name, what: format!("`{only}` is all that is offered") })
+const CERTIFICATE: &str = "AsymmetricX509Cert";
+/// Not a word of Graph's, which knows no key without a certificate.
+const PUBLIC_KEY: &str = "PublicKey";
+
+fn wanted(body: KeyBody) -> Result<WantedKey, Problem> {
+    let parameter = |name, what: &str| Problem::Parameter { name, what: what.to_owned() };
+    if body.usage.is_some_and(|usage| usage != "Verify") {
+        return Err(parameter("usage", "`Verify` is all that is offered"));
+    }
+    let key = STANDARD.decode(&body.key).map_err(|_| parameter("key", "must be in base64"))?;
+    match (body.kind.as_deref().unwrap_or(CERTIFICATE), body.end_date_time) {
+        (CERTIFICATE, None) => Ok(WantedKey::Certificate(key)),
+        (CERTIFICATE, Some(_)) => Err(parameter("endDateTime", "a certificate says its own end")),
+        (PUBLIC_KEY, Some(expires_at)) => match String::from_utf8(key) {
+            Ok(key) => Ok(WantedKey::Public { key, expires_at }),
+            Err(_) => Err(parameter("key", "must be a public key in PEM or a JWK, in base64")),
+        },
+        (PUBLIC_KEY, None) => {
+            Err(parameter("endDateTime", "missing: a key without a certificate says no end of its own"))
         }
-        _ => Ok(()),
+        _ => Err(parameter("type", "`AsymmetricX509Cert` and `PublicKey` are all that is offered")),
     }
 }
 
-/// A certificate without its key, which nobody needs to read back.
+/// Not the key itself, which nobody needs to read back.
 pub fn key_view(key: &KeyCredential) -> Value {
+    let (kind, identifier) = match &key.names {
+        KeyNames::Certificate { sha1, .. } => (CERTIFICATE, STANDARD.encode(sha1)),
+        // As an assertion has it in `kid`.
+        KeyNames::Bare { thumbprint } => (PUBLIC_KEY, URL_SAFE_NO_PAD.encode(thumbprint)),
+    };
     json!({
         "keyId": key.id,
         "displayName": key.display_name,
-        "type": "AsymmetricX509Cert",
+        "type": kind,
         "usage": "Verify",
-        "customKeyIdentifier": STANDARD.encode(key.sha1_thumbprint),
+        "customKeyIdentifier": identifier,
         "startDateTime": key.starts_at,
         "endDateTime": key.expires_at,
     })

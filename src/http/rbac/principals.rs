@@ -7,6 +7,7 @@ use serde::Deserialize;
 use serde_json::{Value, json};
 
 use super::credentials::key_view;
+use crate::domain::credential_method::AllowedMethods;
 use crate::domain::ids::{ClientId, ObjectId};
 use crate::domain::principal::{ClientSecret, KeyCredential, ServicePrincipal};
 use crate::domain::resource::Scope;
@@ -24,6 +25,8 @@ struct CreateBody {
     display_name: String,
     /// Made by the service when absent.
     app_id: Option<ClientId>,
+    /// Every way when absent.
+    allowed_credential_methods: Option<AllowedMethods>,
 }
 
 #[derive(Deserialize)]
@@ -31,6 +34,7 @@ struct CreateBody {
 struct UpdateBody {
     display_name: Option<String>,
     account_enabled: Option<bool>,
+    allowed_credential_methods: Option<AllowedMethods>,
 }
 
 pub async fn list(call: Call) -> HttpResponse {
@@ -68,6 +72,7 @@ pub async fn create(call: Call, payload: Payload) -> HttpResponse {
             tenant_id: caller.facts.principal.tenant_id,
             display_name: display_name(body.display_name)?,
             enabled: true,
+            allowed_methods: body.allowed_credential_methods.unwrap_or_default(),
             created_at: call.core.clock.now(),
         };
         call.core.change(&caller, &[Mutation::PutPrincipal(principal.clone())], &call.context).await?;
@@ -83,6 +88,7 @@ pub async fn update(call: Call, payload: Payload) -> HttpResponse {
         let update = PrincipalUpdate {
             display_name: body.display_name.map(display_name).transpose()?,
             enabled: body.account_enabled,
+            allowed_methods: body.allowed_credential_methods,
         };
         let mutation = Mutation::UpdatePrincipal(found.principal.object_id, update);
         call.core.change(&caller, &[mutation], &call.context).await?;
@@ -139,6 +145,7 @@ fn view(principal: &ServicePrincipal) -> Value {
         "appId": principal.client_id,
         "displayName": principal.display_name,
         "accountEnabled": principal.enabled,
+        "allowedCredentialMethods": principal.allowed_methods,
         "appOwnerOrganizationId": principal.tenant_id,
         "createdDateTime": principal.created_at,
         "servicePrincipalType": "Application",

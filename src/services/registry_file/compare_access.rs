@@ -6,6 +6,7 @@ use uuid::Uuid;
 
 use super::compare::Comparison;
 use super::{PrincipalEntry, RegistryFile};
+use crate::domain::credential_method::{AllowedMethods, CredentialMethod};
 use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, RoleDefinitionId, TenantId};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::role::{RoleAssignment, RoleDefinition, built_in_roles};
@@ -112,15 +113,17 @@ impl Comparison<'_> {
                 tenant_id: entry.tenant,
                 display_name: entry.name.clone(),
                 enabled: entry.enabled,
+                allowed_methods: entry.methods,
                 created_at: before.map_or(self.now, |found| found.created_at),
             };
             all.insert(entry.client_id, (object_id, entry.tenant));
             self.put(before, principal, Mutation::PutPrincipal, || {
                 format!(
-                    "principal {} `{}`{}",
+                    "principal {} `{}`{}{}",
                     entry.client_id,
                     entry.name,
-                    if entry.enabled { "" } else { " (disabled)" }
+                    if entry.enabled { "" } else { " (disabled)" },
+                    only(entry.methods)
                 )
             });
             if let Some(days) = entry.secret_lifetime_days.filter(|_| !with_secret.contains(&object_id)) {
@@ -197,6 +200,11 @@ impl Comparison<'_> {
     }
 }
 
+/// Said only of a principal that is held to some of the ways.
+fn only(methods: AllowedMethods) -> String {
+    if methods == AllowedMethods::ALL { String::new() } else { format!(" (by {methods} only)") }
+}
+
 fn assignment_key(assignment: &RoleAssignment) -> AssignmentKey {
     (assignment.object_id, assignment.role_id, assignment.scope.key().to_owned())
 }
@@ -218,6 +226,20 @@ fn check_principal(
     let lawful = |days: u32| (1..=MAX_SECRET_DAYS).contains(&i64::from(days));
     if entry.secret_lifetime_days.is_some_and(|days| !lawful(days)) {
         return Some(format!("secret_lifetime_days must be 1 to {MAX_SECRET_DAYS}"));
+    }
+    for (name, is_named, method) in [
+        ("secret_lifetime_days", entry.secret_lifetime_days.is_some(), CredentialMethod::ClientSecret),
+        ("public_keys", !entry.public_keys.is_empty(), CredentialMethod::PrivateKeyJwt),
+        ("certificates", !entry.certificates.is_empty(), CredentialMethod::PrivateKeyJwt),
+        (
+            "federated_credentials",
+            !entry.federated_credentials.is_empty(),
+            CredentialMethod::FederatedCredential,
+        ),
+    ] {
+        if is_named && !entry.methods.has(method) {
+            return Some(format!("{name} beside methods without `{}`", method.as_str()));
+        }
     }
     None
 }

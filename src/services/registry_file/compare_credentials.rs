@@ -1,6 +1,8 @@
-//! Comparing what principals prove themselves with, secrets excepted: certificates and federated credentials.
+//! Comparing what principals prove themselves with, secrets excepted: certificates, public keys and federated credentials.
 
 use std::collections::{HashMap, HashSet};
+
+use chrono::Duration;
 
 use super::compare::Comparison;
 use super::{FederatedEntry, PrincipalEntry, RegistryFile};
@@ -9,7 +11,9 @@ use crate::domain::principal::{
     FederatedCredential, KeyCredential, MAX_FEDERATED_CREDENTIALS, MAX_KEY_CREDENTIALS,
 };
 use crate::entropy;
-use crate::services::credentials::{check_federated, key_credential};
+use crate::services::client_secrets::MAX_SECRET_DAYS;
+use crate::services::credentials::{KeyMaterial, check_federated};
+use crate::signing::bare_key::BareKey;
 use crate::signing::certificate::Certificate;
 use crate::storage::Mutation;
 
@@ -33,13 +37,13 @@ impl Comparison<'_> {
             let Some(object_id) = object_id_of(entry.client_id) else { continue };
             let of_principal = |text: String| format!("{text} of principal {}", entry.client_id);
             let held = keys.remove(&object_id).unwrap_or_default();
-            self.certificates(entry, object_id, &held, prune, of_principal);
+            self.keys(entry, object_id, &held, prune, of_principal);
             let held = federated.remove(&object_id).unwrap_or_default();
             self.federated(entry, object_id, &held, prune, of_principal);
         }
     }
 
-    fn certificates(
+    fn keys(
         &mut self,
         entry: &PrincipalEntry,
         object_id: ObjectId,
@@ -48,31 +52,62 @@ impl Comparison<'_> {
         of_principal: impl Fn(String) -> String,
     ) {
         let mut named = HashSet::new();
-        for (place, pem) in entry.certificates.iter().enumerate() {
-            let certificate = match Certificate::from_pem(pem) {
-                Ok(certificate) => certificate,
-                Err(error) => {
-                    self.mistakes.push(of_principal(format!("certificates[{place}]: {error}")));
+        for (place, read) in self.key_entries(entry) {
+            let material = match read {
+                Ok(material) => material,
+                Err(mistake) => {
+                    self.mistakes.push(of_principal(format!("{place}: {mistake}")));
                     continue;
                 }
             };
-            let is_held = held.iter().any(|key| key.sha256_thumbprint == certificate.sha256_thumbprint);
-            if named.insert(certificate.sha256_thumbprint) && !is_held {
-                let id = CredentialId::from_uuid(entropy::random_uuid(self.entropy));
-                let key = key_credential(id, object_id, Some("registry file".to_owned()), certificate);
-                self.line('+', of_principal(format!("certificate until {}", key.expires_at.date_naive())));
-                self.out.mutations.push(Mutation::AddKeyCredential(Box::new(key)));
+            if !named.insert(*material.names.sha256()) {
+                continue;
             }
+            let before = held.iter().find(|key| key.names.sha256() == material.names.sha256());
+            let text =
+                of_principal(format!("{} until {}", material.names.kind(), material.expires_at.date_naive()));
+            match before {
+                Some(found) if found.expires_at == material.expires_at => continue,
+                // A public key ends when its entry says, and that may change.
+                Some(found) => {
+                    self.out.mutations.push(Mutation::RemoveKeyCredential(object_id, found.id));
+                    self.line('~', text);
+                }
+                None => self.line('+', text),
+            }
+            let id = CredentialId::from_uuid(entropy::random_uuid(self.entropy));
+            let key = material.credential(id, object_id, Some("registry file".to_owned()));
+            self.out.mutations.push(Mutation::AddKeyCredential(Box::new(key)));
         }
-        let unnamed = held.iter().filter(|found| !named.contains(&found.sha256_thumbprint));
+        let unnamed = held.iter().filter(|found| !named.contains(found.names.sha256()));
         let kept = if prune { 0 } else { unnamed.clone().count() };
         if named.len() + kept > MAX_KEY_CREDENTIALS {
-            self.mistakes.push(of_principal(format!("more than {MAX_KEY_CREDENTIALS} certificates")));
+            let what = format!("more than {MAX_KEY_CREDENTIALS} certificates and keys");
+            self.mistakes.push(of_principal(what));
         }
         for found in unnamed.filter(|_| prune) {
-            let text = of_principal(format!("certificate {}", found.id));
+            let text = of_principal(format!("{} {}", found.names.kind(), found.id));
             self.remove(text, Mutation::RemoveKeyCredential(object_id, found.id));
         }
+    }
+
+    /// Certificates and public keys of an entry as they are read, each with its place.
+    fn key_entries(&self, entry: &PrincipalEntry) -> Vec<(String, Result<KeyMaterial, String>)> {
+        let certificates = entry.certificates.iter().enumerate().map(|(place, pem)| {
+            let read = Certificate::from_pem(pem).map(KeyMaterial::from).map_err(|error| error.to_string());
+            (format!("certificates[{place}]"), read)
+        });
+        let latest = self.now + Duration::days(MAX_SECRET_DAYS);
+        let keys = entry.public_keys.iter().enumerate().map(|(place, one)| {
+            let read = match BareKey::parse(&one.key) {
+                // One that has ended stays lawful, as a certificate does: the file may name it for years.
+                Ok(key) if one.expires_at <= latest => Ok(KeyMaterial::of_key(key, self.now, one.expires_at)),
+                Ok(_) => Err(format!("expires_at must be at most {MAX_SECRET_DAYS} days ahead")),
+                Err(error) => Err(error.to_string()),
+            };
+            (format!("public_keys[{place}]"), read)
+        });
+        certificates.chain(keys).collect()
     }
 
     fn federated(

@@ -20,6 +20,7 @@ use chrono::{DateTime, Utc};
 use serde::Deserialize;
 
 use crate::domain::client_secret::PlainSecret;
+use crate::domain::credential_method::AllowedMethods;
 use crate::domain::ids::{ClientId, ObjectId, RoleDefinitionId, TenantId};
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::region::Region;
@@ -95,13 +96,28 @@ pub struct PrincipalEntry {
     pub enabled: bool,
     /// Made by the service when absent.
     pub object_id: Option<ObjectId>,
+    /// How it may prove itself; every way when absent.
+    #[serde(default)]
+    pub methods: AllowedMethods,
     /// Makes a client secret of this life when the principal has none, and shows it once.
     pub secret_lifetime_days: Option<u32>,
     /// In PEM, one certificate each.
     #[serde(default)]
     pub certificates: Vec<String>,
     #[serde(default)]
+    pub public_keys: Vec<PublicKeyEntry>,
+    #[serde(default)]
     pub federated_credentials: Vec<FederatedEntry>,
+}
+
+/// A public key without a certificate.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct PublicKeyEntry {
+    /// In PEM or as a JWK.
+    pub key: String,
+    /// A key says no end of its own.
+    pub expires_at: DateTime<Utc>,
 }
 
 /// Trust in tokens of another issuer, which `federation.issuers` of the configuration must name too.

@@ -3,6 +3,8 @@
 // Certificates are made by rcgen, which only the command line brings.
 #[cfg(feature = "cli")]
 mod credentials;
+#[cfg(feature = "cli")]
+mod methods;
 mod pruning;
 
 use chrono::DateTime;

@@ -7,8 +7,8 @@ use super::codec::{micros, to_json, unavailable};
 use super::mutations::{all_of, changed, changed_principal, changed_principals, put, put_one, run};
 use crate::domain::ids::{CredentialId, ObjectId, RoleAssignmentId, RoleDefinitionId};
 use crate::domain::principal::{
-    ClientSecret, FederatedCredential, KeyCredential, MAX_FEDERATED_CREDENTIALS, MAX_KEY_CREDENTIALS,
-    ServicePrincipal,
+    ClientSecret, FederatedCredential, KeyCredential, KeyNames, MAX_FEDERATED_CREDENTIALS,
+    MAX_KEY_CREDENTIALS, ServicePrincipal,
 };
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::storage::{PrincipalUpdate, Result, StorageError};
@@ -18,7 +18,7 @@ pub async fn put_principals(
     principals: &[&ServicePrincipal],
 ) -> Result<()> {
     let mut query = QueryBuilder::new(
-        "INSERT INTO principals (object_id, client_id, tenant_id, display_name, enabled, created_at) ",
+        "INSERT INTO principals (object_id, client_id, tenant_id, display_name, enabled, allowed_methods, created_at) ",
     );
     query.push_values(principals, |mut row, principal| {
         row.push_bind(principal.object_id.uuid())
@@ -26,11 +26,13 @@ pub async fn put_principals(
             .push_bind(principal.tenant_id.uuid())
             .push_bind(principal.display_name.as_str())
             .push_bind(principal.enabled)
+            .push_bind(principal.allowed_methods.to_string())
             .push_bind(micros(principal.created_at));
     });
     // Tokens name both ids and the tenant: under other ones it would be another principal.
     query.push(
-        " ON CONFLICT (object_id) DO UPDATE SET display_name = excluded.display_name, enabled = excluded.enabled \
+        " ON CONFLICT (object_id) DO UPDATE SET display_name = excluded.display_name, enabled = excluded.enabled, \
+         allowed_methods = excluded.allowed_methods \
          WHERE client_id = excluded.client_id AND tenant_id = excluded.tenant_id",
     );
     let subject = all_of("principal", principals.iter().map(|principal| principal.client_id));
@@ -43,9 +45,13 @@ pub async fn update_principal(
     object_id: ObjectId,
     update: &PrincipalUpdate,
 ) -> Result<()> {
-    let sql = "UPDATE principals SET display_name = coalesce(?, display_name), enabled = coalesce(?, enabled) \
-               WHERE object_id = ?";
-    let query = sqlx::query(sql).bind(&update.display_name).bind(update.enabled).bind(object_id.uuid());
+    let sql = "UPDATE principals SET display_name = coalesce(?, display_name), enabled = coalesce(?, enabled), \
+               allowed_methods = coalesce(?, allowed_methods) WHERE object_id = ?";
+    let query = sqlx::query(sql)
+        .bind(&update.display_name)
+        .bind(update.enabled)
+        .bind(update.allowed_methods.map(|methods| methods.to_string()))
+        .bind(object_id.uuid());
     match run(connection, query, format!("principal {object_id}")).await? {
         0 => Err(StorageError::Stale(format!("principal {object_id} was deleted meanwhile"))),
         _ => changed_principal(connection, object_id).await,
@@ -80,18 +86,24 @@ pub async fn add_secrets(connection: &mut SqliteConnection, secrets: &[&ClientSe
 }
 
 pub async fn add_key_credential(connection: &mut SqliteConnection, key: &KeyCredential) -> Result<()> {
+    let (sha1, is_certificate) = match key.names {
+        KeyNames::Certificate { sha1, .. } => (sha1, true),
+        KeyNames::Bare { .. } => ([0; 20], false),
+    };
     let sql = "INSERT INTO key_credentials (id, object_id, display_name, public_jwk, sha1_thumbprint, \
-               sha256_thumbprint, starts_at, expires_at) VALUES (?, ?, ?, ?, ?, ?, ?, ?)";
+               sha256_thumbprint, is_certificate, starts_at, expires_at) \
+               VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?)";
     let query = sqlx::query(sql)
         .bind(key.id.uuid())
         .bind(key.object_id.uuid())
         .bind(&key.display_name)
         .bind(&key.public_jwk)
-        .bind(key.sha1_thumbprint.as_slice())
-        .bind(key.sha256_thumbprint.as_slice())
+        .bind(sha1.as_slice())
+        .bind(key.names.sha256().as_slice())
+        .bind(is_certificate)
         .bind(micros(key.starts_at))
         .bind(micros(key.expires_at));
-    run(connection, query, format!("certificate of principal {}", key.object_id)).await?;
+    run(connection, query, format!("{} of principal {}", key.names.kind(), key.object_id)).await?;
     let count = "SELECT count(*) FROM key_credentials WHERE object_id = ?";
     at_most(connection, MAX_KEY_CREDENTIALS, count, key.object_id).await?;
     changed_principal(connection, key.object_id).await

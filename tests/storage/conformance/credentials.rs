@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use workspace_sts::domain::principal::{FederatedCredential, KeyCredential};
-use workspace_sts::storage::{Change, Mutation, Store};
+use workspace_sts::domain::credential_method::{AllowedMethods, CredentialMethod};
+use workspace_sts::domain::principal::{FederatedCredential, KeyCredential, KeyNames};
+use workspace_sts::storage::{Change, Mutation, PrincipalUpdate, Store};
 
 use super::refusals::refused;
 use crate::samples::*;
@@ -59,10 +60,10 @@ pub async fn a_second_certificate_of_one_thumbprint_is_refused(store: Arc<dyn St
     let first = key_credential(1, 1);
     put(&store, &[add(&first)]).await;
     let mut again = key_credential(2, 1);
-    again.sha256_thumbprint = first.sha256_thumbprint;
+    again.names = first.names;
     refused(&store, add(&again), "certificate").await;
     // One id is one certificate, whoever's it is.
-    let mut same_id = key_credential(2, 2);
+    let mut same_id = key_credential(3, 2);
     same_id.id = first.id;
     refused(&store, add(&same_id), "certificate").await;
     refused(&store, add(&key_credential(9, 9)), "certificate").await;
@@ -70,7 +71,7 @@ pub async fn a_second_certificate_of_one_thumbprint_is_refused(store: Arc<dyn St
     // Two programs may share a certificate, and another one may have the same SHA-1.
     again.object_id = object_id(2);
     let mut same_sha1 = key_credential(3, 1);
-    same_sha1.sha1_thumbprint = first.sha1_thumbprint;
+    same_sha1.names = KeyNames::Certificate { sha1: [1; 20], sha256: [3; 32] };
     put(&store, &[add(&again), add(&same_sha1)]).await;
     assert_eq!(held(&store, 1).await.0, [first, same_sha1]);
     assert_eq!(held(&store, 2).await.0, [again]);
@@ -210,4 +211,26 @@ pub async fn the_twenty_first_of_a_kind_is_refused(store: Arc<dyn Store>) {
     )
     .await;
     put(&store, &[add(&key_credential(21, 2)), trust(&federated_credential(21, 2))]).await;
+}
+
+pub async fn a_principal_is_updated_in_parts(store: Arc<dyn Store>) {
+    with_world(&store).await;
+    let mut expected = principal(1, 1);
+    let update = |update: PrincipalUpdate| Mutation::UpdatePrincipal(object_id(1), update);
+    let only = AllowedMethods::try_from(vec![CredentialMethod::PrivateKeyJwt]).unwrap();
+    for methods in [only, AllowedMethods::ALL, only] {
+        put(&store, &[update(PrincipalUpdate { allowed_methods: Some(methods), ..Default::default() })])
+            .await;
+        expected.allowed_methods = methods;
+        assert_eq!(store.principal_facts(client_id(1)).await.unwrap().unwrap().principal, expected);
+    }
+    let renamed = PrincipalUpdate { display_name: Some("new".to_owned()), ..Default::default() };
+    put(&store, &[update(renamed)]).await;
+    expected.display_name = "new".to_owned();
+    put(&store, &[update(PrincipalUpdate { enabled: Some(false), ..Default::default() })]).await;
+    expected.enabled = false;
+    assert_eq!(store.principal_facts(client_id(1)).await.unwrap().unwrap().principal, expected);
+    // Put whole, every part is as it is said.
+    put(&store, &[Mutation::PutPrincipal(principal(1, 1))]).await;
+    assert_eq!(store.principal_facts(client_id(1)).await.unwrap().unwrap().principal, principal(1, 1));
 }

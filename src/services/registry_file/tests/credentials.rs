@@ -44,11 +44,11 @@ fn pem_of(algorithm: &'static rcgen::SignatureAlgorithm) -> String {
     CertificateParams::default().self_signed(&key).expect("a certificate").pem()
 }
 
-fn pem() -> String {
+pub fn pem() -> String {
     pem_of(&PKCS_ECDSA_P256_SHA256)
 }
 
-fn trust(name: &str) -> Value {
+pub fn trust(name: &str) -> Value {
     json!({"name": name, "issuer": "https://issuer.example", "subject": format!("subject of {name}"),
            "audience": "api://sts", "claims": {"ref": "main"}})
 }
@@ -70,14 +70,14 @@ fn stored_with(certificates: &[&str], federated: &[Value]) -> RegistrySnapshot {
 }
 
 #[track_caller]
-fn assert_nothing(difference: &Difference) {
+pub fn assert_nothing(difference: &Difference) {
     assert_eq!(texts(difference), Vec::<String>::new());
     assert!(difference.mutations.is_empty());
 }
 
 /// The one mistake of a file compared with what [`applied`] stores.
 #[track_caller]
-fn mistake(value: Value) -> String {
+pub fn mistake(value: Value) -> String {
     let mut found = compared(value, &applied(), false, 2).expect_err("a mistake");
     assert_eq!(found.len(), 1, "{found:?}");
     found.remove(0)

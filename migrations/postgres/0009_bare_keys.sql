@@ -1,0 +1,3 @@
+-- Public keys that came without a certificate stand among those of certificates: `sha256_thumbprint` is then that of the
+-- key itself (RFC 7638), and `sha1_thumbprint`, which the table demands, is zero and no name.
+ALTER TABLE key_credentials ADD COLUMN is_certificate boolean NOT NULL DEFAULT true;
