@@ -22,6 +22,9 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// How often room is made for the audit of the coming months.
 const PREPARE_EVERY: Duration = Duration::from_secs(3600);
 
+/// How often client assertions that have expired are forgotten.
+const FORGET_ASSERTIONS_EVERY: Duration = Duration::from_secs(60);
+
 /// Runs until it is aborted.
 pub async fn run(core: Arc<Core>) {
     // Side by side: a database that hangs in the one must not keep the other from its time.
@@ -31,7 +34,8 @@ pub async fn run(core: Arc<Core>) {
         compare_clock(&core),
         prepare_audit(&core),
         keep_latencies(&core),
-        announce(&core)
+        announce(&core),
+        forget_assertions(&core)
     );
 }
 
@@ -57,6 +61,15 @@ async fn keep_latencies(core: &Core) {
             && let Err(error) = core.forget_latencies().await
         {
             tracing::debug!(error = %error, "old latencies could not be removed");
+        }
+    }
+}
+
+async fn forget_assertions(core: &Core) {
+    loop {
+        tokio::time::sleep(FORGET_ASSERTIONS_EVERY).await;
+        if let Err(error) = core.forget_assertions().await {
+            tracing::debug!(%error, "expired client assertions could not be removed");
         }
     }
 }

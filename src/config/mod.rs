@@ -3,6 +3,7 @@
 
 mod limits;
 mod log;
+mod oauth;
 mod regions;
 mod secrets;
 mod storage;
@@ -17,6 +18,7 @@ use serde::Deserialize;
 
 pub use self::limits::Limits;
 pub use self::log::{Log, LogFormat};
+pub use self::oauth::{AssertionUse, OAuth};
 pub use self::regions::{ListedRegion, RegionSection, addresses};
 pub use self::secrets::{Key, Secrets};
 pub use self::storage::{Place, Storage};
@@ -43,6 +45,8 @@ pub struct Config {
     pub tokens: Tokens,
     #[serde(default)]
     pub keys: Keys,
+    #[serde(default)]
+    pub oauth: OAuth,
     #[serde(default)]
     pub federation: FederationSection,
     #[serde(default)]

@@ -25,6 +25,8 @@ pub enum Denial {
     CertificateExpired,
     AssertionTime,
     AssertionAudience,
+    /// It was shown before, and is taken once.
+    AssertionUsed,
     /// No federated credential has this issuer, subject and audience.
     NoFederatedCredential,
     /// A federated credential matches, but the configuration does not name its issuer.
@@ -77,6 +79,7 @@ impl Denial {
             Self::CertificateExpired => "certificate_expired",
             Self::AssertionTime => "assertion_time",
             Self::AssertionAudience => "assertion_audience",
+            Self::AssertionUsed => "assertion_used",
             Self::NoFederatedCredential => "no_federated_credential",
             Self::UntrustedIssuer => "untrusted_issuer",
             Self::UnknownIssuerKey => "unknown_issuer_key",

@@ -45,6 +45,7 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
         | Denial::CertificateExpired
         | Denial::AssertionTime
         | Denial::AssertionAudience
+        | Denial::AssertionUsed
         | Denial::NoFederatedCredential
         | Denial::UntrustedIssuer
         | Denial::UnknownIssuerKey
@@ -171,6 +172,10 @@ fn of_assertion(denial: Denial) -> Row {
         Denial::AssertionAudience => (
             700_023,
             "the assertion's audience is neither this service's issuer nor the token endpoint that was called".to_owned(),
+        ),
+        Denial::AssertionUsed => (
+            50_013,
+            "the assertion was shown before, and each is taken once here: sign another one, with a jti of its own".to_owned(),
         ),
         // Here and below one answer for an unknown client too: nobody learns which client ids exist.
         Denial::NoFederatedCredential

@@ -46,6 +46,8 @@ pub struct Authenticated {
     pub facts: Arc<PrincipalFacts>,
     pub credential_id: Option<CredentialId>,
     pub method: &'static str,
+    /// What its record is to say of the proof, if anything.
+    pub note: Option<&'static str>,
 }
 
 impl Core {
@@ -104,7 +106,7 @@ impl Core {
         };
         let (credential_id, is_live) = (Some(matched.id), matched.is_live(now));
         let method = CredentialMethod::ClientSecret.as_str();
-        let caller = proven.insert(Authenticated { facts, credential_id, method });
+        let caller = proven.insert(Authenticated { facts, credential_id, method, note: None });
         if !is_live {
             return Err(Refusal::Denied(Denial::SecretExpired));
         }
@@ -129,7 +131,7 @@ impl Core {
         match facts {
             Some(facts) if facts.principal.object_id == verified.object_id => {
                 let method = "management_token";
-                let caller = proven.insert(Authenticated { facts, credential_id: None, method });
+                let caller = proven.insert(Authenticated { facts, credential_id: None, method, note: None });
                 // However it was proven when the token was issued.
                 is_open(caller, None, None).map_err(Refusal::Denied)?;
                 Ok(caller.clone())
@@ -217,6 +219,7 @@ const fn metric_result(denial: Denial) -> &'static str {
         | Denial::WrongSignature
         | Denial::WrongIssuerSignature
         | Denial::AssertionAudience
+        | Denial::AssertionUsed
         | Denial::NoFederatedCredential
         | Denial::UntrustedIssuer
         | Denial::UnknownIssuerKey => "bad_assertion",

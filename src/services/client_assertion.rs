@@ -1,8 +1,8 @@
 //! Phase 1 by assertion: a token that the principal signed itself (`private_key_jwt`, RFC 7523, section 3), or one of
 //! another issuer that it is trusted by (a federated credential).
 //!
-//! Which of the two it is, its `iss` says. An assertion may be shown again until it expires: MSAL shows one for nine
-//! minutes, Kubernetes mounts one for an hour.
+//! Which of the two it is, its `iss` says. Another issuer's token may be shown again until it expires (Kubernetes
+//! mounts one for an hour), and so may a principal's own (MSAL shows one for nine minutes) unless the operator wants it once.
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
@@ -25,10 +25,12 @@ pub use crate::signing::assertion::MAX_ASSERTION_BYTES;
 pub const ALGORITHMS: [&str; 4] = ["RS256", "PS256", "ES256", "EdDSA"];
 
 /// How far a caller's clock may be off, in seconds.
-const LEEWAY: f64 = 60.0;
+pub(super) const LEEWAY: f64 = 60.0;
 /// Longest life of what a principal signs itself, in seconds. RFC 7523 leaves it open; `azure.identity.aio` asks for
 /// half an hour.
 const LONGEST_OWN: f64 = 1800.0;
+/// Longest `jti`, in bytes: a UUID has 36.
+const MAX_ID_BYTES: usize = 256;
 /// Longest life of another issuer's token, in seconds.
 const LONGEST_FEDERATED: f64 = 24.0 * 3600.0;
 
@@ -117,8 +119,12 @@ impl Core {
             }
         };
         let credential_id = Some(credential_id);
-        let caller = proven.insert(Authenticated { facts, credential_id, method: method.as_str() });
+        let caller =
+            proven.insert(Authenticated { facts, credential_id, method: method.as_str(), note: None });
         checked.and_then(|()| is_open(caller, shown.tenant, Some(method))).map_err(Refusal::Denied)?;
+        if method == CredentialMethod::PrivateKeyJwt {
+            caller.note = self.use_once(&assertion.claims, now).await?;
+        }
         Ok(caller.clone())
     }
 
@@ -210,8 +216,12 @@ fn check_own(claims: &Claims, endpoint: &str, issuer: &str, now: DateTime<Utc>) 
     if claims.subject != claims.issuer {
         return Err(Denial::MalformedAssertion("sub is not the client id that iss is"));
     }
-    if !claims.has_id {
-        return Err(Denial::MalformedAssertion("jti is missing"));
+    match claims.id() {
+        None => return Err(Denial::MalformedAssertion("jti is missing")),
+        Some(id) if id.len() > MAX_ID_BYTES => {
+            return Err(Denial::MalformedAssertion("jti is longer than 256 bytes"));
+        }
+        Some(_) => {}
     }
     // One audience alone: an assertion that is also for someone else can be shown by them.
     match claims.audience.as_slice() {

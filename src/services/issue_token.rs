@@ -172,7 +172,7 @@ impl Core {
             actor: actor(trail.caller.as_ref(), &request.credentials),
             resource,
             token: trail.token.clone(),
-            detail: None,
+            detail: trail.caller.as_ref().and_then(|caller| caller.note).map(str::to_owned),
             request: self.request_facts(context),
             latency_micros: i64::try_from(context.started.elapsed().as_micros()).unwrap_or(i64::MAX),
         }

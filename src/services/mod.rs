@@ -23,6 +23,7 @@ pub mod replicas;
 pub mod report_regions;
 pub mod rewrap;
 pub mod rotate_signing_keys;
+pub mod use_assertion_once;
 pub mod watch_signing_keys;
 
 use std::net::IpAddr;
@@ -58,6 +59,8 @@ pub struct Settings {
     /// How long after their reading keys may still sign.
     pub keys_grace: Duration,
     pub algorithm: SigningAlgorithm,
+    /// Whether a principal's own assertion is taken once, and not until it expires.
+    pub single_use_assertions: bool,
     /// Audiences for which a management token is given, without trailing slashes; the issuer is always one.
     pub management_audiences: Vec<String>,
 }
@@ -70,6 +73,7 @@ pub struct Core {
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub verified: VerifiedTokens,
+    pub used_assertions: use_assertion_once::UsedAssertions,
     pub federation: Federation,
     pub recorder: Recorder,
     pub metrics: Arc<Metrics>,

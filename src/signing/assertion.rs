@@ -26,9 +26,15 @@ pub struct Claims {
     pub expires_at: f64,
     pub issued_at: Option<f64>,
     pub not_before: Option<f64>,
-    pub has_id: bool,
     /// All members.
     pub all: Map<String, Value>,
+}
+
+impl Claims {
+    /// `jti`, if there is one.
+    pub fn id(&self) -> Option<&str> {
+        self.all.get("jti").and_then(Value::as_str).filter(|id| !id.is_empty())
+    }
 }
 
 impl<'a> Assertion<'a> {
@@ -62,7 +68,6 @@ fn claims(all: Map<String, Value>) -> Result<Claims, Malformed> {
         expires_at: time("exp", "exp is no number of seconds")?.ok_or(Malformed("exp is missing"))?,
         issued_at: time("iat", "iat is no number of seconds")?,
         not_before: time("nbf", "nbf is no number of seconds")?,
-        has_id: text("jti").is_some_and(|id| !id.is_empty()),
         all,
     })
 }

@@ -11,7 +11,7 @@ use crate::audit::chain::{ChainKey, ChainMaker};
 use crate::audit::spool::Spool;
 use crate::audit::{Recorder, reading};
 use crate::clock::WatchedClock;
-use crate::config::{Config, Place, addresses};
+use crate::config::{AssertionUse, Config, Place, addresses};
 use crate::directory::verified::VerifiedTokens;
 use crate::directory::{Capacity, Directory};
 use crate::domain::audit::Actor;
@@ -26,6 +26,7 @@ use crate::services::check_access::CheckRecords;
 use crate::services::keep_latencies::LatencyBook;
 use crate::services::report_regions::RegionsKept;
 use crate::services::rotate_signing_keys::RotationError;
+use crate::services::use_assertion_once::UsedAssertions;
 use crate::services::{Core, Settings};
 use crate::signing::provider;
 use crate::signing::sealing::{KekList, Pepper, hex};
@@ -89,6 +90,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),
+        used_assertions: UsedAssertions::default(),
         federation: Federation::new(&config.federation.issuers, clock.clone()),
         recorder,
         metrics,
@@ -165,6 +167,7 @@ fn settings(config: &Config, key_policy: Option<KeyPolicy>) -> Settings {
         keys: key_policy.unwrap_or_else(|| config.key_policy()),
         keys_grace: grace.max(LEAST_KEYS_GRACE),
         algorithm: config.keys.algorithm,
+        single_use_assertions: config.oauth.client_assertion_jti == AssertionUse::Once,
         management_audiences: audiences.map(|audience| audience.trim_end_matches('/').to_owned()).collect(),
     }
 }

@@ -281,6 +281,12 @@ pub trait Store: Send + Sync {
     /// Those that were seen within [`REPLICA_LIVES_FOR`], by the database's clock, or before `now` where it has none.
     async fn live_replicas(&self, now: DateTime<Utc>) -> Result<Vec<Replica>>;
 
+    // Client assertions that were shown.
+    /// Whether it was not shown before.
+    async fn use_assertion(&self, digest: [u8; 32], expires_at: DateTime<Utc>) -> Result<bool>;
+    /// Forgets those that have expired then.
+    async fn remove_assertions(&self, until: DateTime<Utc>) -> Result<()>;
+
     /// Remembers a fact about this database the first time, and returns what is remembered.
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;
 

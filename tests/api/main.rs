@@ -41,6 +41,7 @@ mod routes;
 mod secrecy;
 mod signer;
 mod signing_keys;
+mod single_use;
 mod spoiled_keys;
 mod strict_tokens;
 mod tenants;

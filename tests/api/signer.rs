@@ -204,6 +204,7 @@ pub fn assert_refused(app: &TestApp, answer: &Answer, code: u32, reason: &str) {
     let proven = match reason {
         "assertion_time"
         | "assertion_audience"
+        | "assertion_used"
         | "certificate_expired"
         | "principal_disabled"
         | "wrong_tenant" => true,

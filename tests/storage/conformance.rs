@@ -1,6 +1,7 @@
 //! The list of cases. Each is a test of its own for each database.
 
 pub mod access_keys;
+pub mod assertions;
 pub mod audit;
 pub mod changes;
 pub mod concurrency;
@@ -99,6 +100,10 @@ macro_rules! conformance {
                 replicas {
                     a_replica_lives_until_it_takes_its_leave
                     in_a_file_the_processes_clock_counts
+                }
+                assertions {
+                    an_assertion_is_taken_once_until_it_is_forgotten
+                    of_many_at_once_one_is_first
                 }
                 credentials {
                     a_principal_is_updated_in_parts

@@ -458,7 +458,7 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
         "CREATE ROLE {role} LOGIN; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, subscriptions, workspaces, webservices, access_keys, \
              principals, client_secrets, key_credentials, federated_credentials, role_definitions, \
-             role_assignments, signing_keys, changes, instance_facts, replicas, token_latencies TO {role}; \
+             role_assignments, signing_keys, changes, instance_facts, replicas, token_latencies, used_assertions TO {role}; \
          GRANT SELECT, INSERT ON audit_records TO {role}; \
          GRANT SELECT ON _sqlx_migrations TO {role}"
     );
@@ -475,6 +475,8 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
     commit(&store, &[Mutation::PutTenant(tenant(1))], &[record(3)]).await.unwrap();
     store.remember("name", b"value").await.unwrap();
     store.put_latencies(&[]).await.unwrap();
+    assert!(store.use_assertion([1; 32], at(9)).await.unwrap());
+    store.remove_assertions(at(9)).await.unwrap();
     store.remove_latencies(Span::Minute, at(0)).await.unwrap();
     let replica = Replica {
         id: ReplicaId::from_uuid(uuid::Uuid::from_u128(1)),

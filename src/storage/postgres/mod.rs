@@ -4,6 +4,7 @@
 //! appends and reads run beside them. The pool can't be one of statements or transactions (as PgBouncer has them):
 //! settings and the listening of a connection are its own.
 
+mod assertions;
 mod audit;
 mod codec;
 mod connection;
@@ -207,6 +208,14 @@ impl Store for PostgresStore {
 
     async fn live_replicas(&self, _now: DateTime<Utc>) -> Result<Vec<Replica>> {
         within(self.limit, replicas::live(&self.pool)).await
+    }
+
+    async fn use_assertion(&self, digest: [u8; 32], expires_at: DateTime<Utc>) -> Result<bool> {
+        within(self.limit, assertions::add(&self.pool, digest, expires_at)).await
+    }
+
+    async fn remove_assertions(&self, until: DateTime<Utc>) -> Result<()> {
+        within(self.limit, assertions::remove(&self.pool, until)).await
     }
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {

@@ -1,5 +1,6 @@
 //! The embedded database: one file, WAL, every commit synced. One writing connection, several reading ones.
 
+mod assertions;
 mod audit;
 mod codec;
 mod facts;
@@ -247,6 +248,18 @@ impl Store for SqliteStore {
 
     async fn live_replicas(&self, now: DateTime<Utc>) -> Result<Vec<Replica>> {
         replicas::live(&self.readers, now).await
+    }
+
+    async fn use_assertion(&self, digest: [u8; 32], expires_at: DateTime<Utc>) -> Result<bool> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = assertions::add(&mut turn.connection, digest, expires_at).await;
+        turn.end(outcome)
+    }
+
+    async fn remove_assertions(&self, until: DateTime<Utc>) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = assertions::remove(&mut turn.connection, until).await;
+        turn.end(outcome)
     }
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {

@@ -1,0 +1,8 @@
+-- Client assertions that were shown, where each may be shown once (oauth.client_assertion_jti), until they expire.
+
+CREATE TABLE used_assertions (
+    digest     bytea PRIMARY KEY CHECK (length(digest) = 32), -- SHA-256 over issuer and jti
+    expires_at timestamptz NOT NULL
+);
+
+CREATE INDEX used_assertions_by_end ON used_assertions (expires_at);
