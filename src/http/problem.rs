@@ -9,6 +9,7 @@ use actix_web::http::header::{ALLOW, HeaderValue, RETRY_AFTER, WWW_AUTHENTICATE}
 use serde_json::{Value, json};
 
 use super::{denials, reply};
+use crate::domain::denial::Denial;
 use crate::domain::region::RegionAddress;
 use crate::services::Refusal;
 
@@ -37,6 +38,8 @@ pub enum Problem {
         what: String,
     },
     UnsupportedGrantType,
+    /// Of the subject token of an exchange.
+    SubjectToken(Denial),
     InvalidScope(String),
     InvalidTarget(String),
     UnknownTenant,
@@ -111,8 +114,13 @@ fn table(problem: &Problem, dialect: Dialect) -> Row {
             "unsupported-grant-type",
             "UnsupportedGrantType",
             ("unsupported_grant_type", 70_003),
-            "`grant_type` must be client_credentials",
+            "`grant_type` must be client_credentials or urn:ietf:params:oauth:grant-type:token-exchange",
         ),
+        // RFC 8693, section 2.2.2: whatever is wrong with a subject token, the request is invalid.
+        Problem::SubjectToken(denial) => {
+            let of_client = denials::row_of(*denial, dialect);
+            Row { status: S::BAD_REQUEST, oauth: ("invalid_request", of_client.oauth.1), ..of_client }
+        }
         Problem::InvalidScope(what) => {
             row(S::BAD_REQUEST, "invalid-scope", "InvalidScope", ("invalid_scope", 70_011), what.clone())
         }
@@ -267,6 +275,16 @@ pub struct Occasion<'a> {
 
 impl Problem {
     /// The answer in a dialect's shape.
+    /// What a refusal is for a caller that exchanges a token.
+    pub fn of_subject_token(self) -> Self {
+        match self {
+            Self::Refused(Refusal::Denied(denial)) if denial.is_of_credentials() => {
+                Self::SubjectToken(denial)
+            }
+            other => other,
+        }
+    }
+
     pub fn response(&self, dialect: Dialect, occasion: &Occasion<'_>) -> HttpResponse {
         let mut row = table(self, dialect);
         if dialect == Dialect::Gateway

@@ -32,7 +32,28 @@ const LONGEST_OWN: f64 = 1800.0;
 /// Longest `jti`, in bytes: a UUID has 36.
 const MAX_ID_BYTES: usize = 256;
 /// Longest life of another issuer's token, in seconds.
-const LONGEST_FEDERATED: f64 = 24.0 * 3600.0;
+pub(super) const LONGEST_FEDERATED: f64 = 24.0 * 3600.0;
+
+/// How an assertion was sent, which says what may stand in its header.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum SentAs {
+    /// `client_assertion` (RFC 7523, section 2.2).
+    ClientAssertion,
+    /// `subject_token` of the type `jwt` or `id_token` (RFC 8693, section 3).
+    SubjectToken,
+    /// `subject_token` of the type `access_token`.
+    SubjectAccessToken,
+}
+
+impl SentAs {
+    const fn kind(self) -> Kind {
+        match self {
+            Self::ClientAssertion => Kind::ClientAssertion,
+            Self::SubjectToken => Kind::SubjectToken,
+            Self::SubjectAccessToken => Kind::ForeignAccessToken,
+        }
+    }
+}
 
 /// An assertion as it came.
 #[derive(Debug, Clone, Copy)]
@@ -41,6 +62,7 @@ pub struct ClientAssertion<'a> {
     /// May be absent beside an assertion that says it itself (RFC 7521, section 4.2).
     pub client_id: Option<&'a str>,
     pub assertion: &'a str,
+    pub sent_as: SentAs,
     /// The token endpoint that was called, by its configured address.
     pub endpoint: &'a str,
 }
@@ -51,7 +73,7 @@ impl ClientAssertion<'_> {
         match self.client_id {
             Some(text) => ClientId::parse(text).ok(),
             None => {
-                ClientId::parse(&Assertion::parse(Kind::ClientAssertion, self.assertion).ok()?.claims.issuer)
+                ClientId::parse(&Assertion::parse(self.sent_as.kind(), self.assertion).ok()?.claims.issuer)
                     .ok()
             }
         }
@@ -65,7 +87,7 @@ impl Core {
         shown: &ClientAssertion<'_>,
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
-        let assertion = Assertion::parse(Kind::ClientAssertion, shown.assertion)
+        let assertion = Assertion::parse(shown.sent_as.kind(), shown.assertion)
             .map_err(|malformed| Refusal::Denied(Denial::MalformedAssertion(malformed.0)))?;
         let outcome = self.judge(now, shown, &assertion, proven).await;
         if let Err(Refusal::Denied(denial)) = &outcome
@@ -87,6 +109,8 @@ impl Core {
         let issuer = assertion.claims.issuer.as_str();
         // Told apart by `iss`, which names the client itself or another issuer, never both.
         let own = ClientId::parse(issuer).ok();
+        // What a principal signs itself is an assertion, and no token that another one could be exchanged for.
+        let own = own.filter(|_| shown.sent_as == SentAs::ClientAssertion);
         let named = match (shown.client_id, own) {
             (Some(text), Some(own)) if ClientId::parse(text) != Ok(own) => None,
             (Some(text), _) => ClientId::parse(text).ok(),
@@ -230,7 +254,7 @@ fn check_own(claims: &Claims, endpoint: &str, issuer: &str, now: DateTime<Utc>) 
     }
 }
 
-fn check_time(claims: &Claims, longest: f64, now: DateTime<Utc>) -> Result<(), Denial> {
+pub(super) fn check_time(claims: &Claims, longest: f64, now: DateTime<Utc>) -> Result<(), Denial> {
     // Exact to a quarter of a microsecond in this century; leeways are a minute.
     let now = now.timestamp_micros() as f64 / 1e6;
     let begins = [claims.not_before, claims.issued_at].into_iter().flatten().fold(0.0, f64::max);

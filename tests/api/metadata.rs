@@ -13,7 +13,7 @@ fn both_discovery_documents_say_the_same_at_both_forms_of_a_tenants_path() {
         "token_endpoint": "https://localhost/oauth2/token",
         "authorization_endpoint": "https://localhost/oauth2/v2.0/authorize",
         "jwks_uri": "https://localhost/.well-known/jwks.json",
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": ["client_credentials", "urn:ietf:params:oauth:grant-type:token-exchange"],
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],

@@ -23,6 +23,13 @@ pub struct TokenForm<'a> {
     pub scope: Option<Cow<'a, str>>,
     pub resource: Option<Cow<'a, str>>,
     pub token_lifetime_seconds: Option<Cow<'a, str>>,
+    // Of a token exchange alone.
+    pub subject_token: Option<Cow<'a, str>>,
+    pub subject_token_type: Option<Cow<'a, str>>,
+    pub requested_token_type: Option<Cow<'a, str>>,
+    pub audience: Option<Cow<'a, str>>,
+    pub actor_token: Option<Cow<'a, str>>,
+    pub actor_token_type: Option<Cow<'a, str>>,
 }
 
 /// Longest value of any other parameter, in bytes.
@@ -53,9 +60,18 @@ impl<'a> TokenForm<'a> {
                 "scope" => ("scope", &mut form.scope),
                 "resource" => ("resource", &mut form.resource),
                 "token_lifetime_seconds" => ("token_lifetime_seconds", &mut form.token_lifetime_seconds),
+                "subject_token" => ("subject_token", &mut form.subject_token),
+                "subject_token_type" => ("subject_token_type", &mut form.subject_token_type),
+                "requested_token_type" => ("requested_token_type", &mut form.requested_token_type),
+                "audience" => ("audience", &mut form.audience),
+                "actor_token" => ("actor_token", &mut form.actor_token),
+                "actor_token_type" => ("actor_token_type", &mut form.actor_token_type),
                 _ => continue,
             };
-            let most = if name == "client_assertion" { MAX_ASSERTION_BYTES } else { MAX_VALUE_BYTES };
+            let most = match name {
+                "client_assertion" | "subject_token" => MAX_ASSERTION_BYTES,
+                _ => MAX_VALUE_BYTES,
+            };
             if value.len() > most {
                 return Err(parameter(name, format!("longer than {most} bytes")));
             }
@@ -169,11 +185,11 @@ fn target(
     WebserviceId::parse(id).map(RequestedTarget::Webservice).map_err(|error| format!("`{name}`: {error}"))
 }
 
-fn present(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
+pub(super) fn present(value: Option<Cow<'_, str>>) -> Option<Cow<'_, str>> {
     value.filter(|value| !value.is_empty())
 }
 
-fn parameter(name: &'static str, what: impl Into<String>) -> Problem {
+pub(super) fn parameter(name: &'static str, what: impl Into<String>) -> Problem {
     Problem::Parameter { name, what: what.into() }
 }
 

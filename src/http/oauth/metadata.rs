@@ -10,6 +10,7 @@ use std::rc::Rc;
 use actix_web::HttpResponse;
 use serde_json::{Value, json};
 
+use super::exchange;
 use super::token::tenant;
 use crate::domain::ids::TenantId;
 use crate::domain::signing_key::SigningAlgorithm;
@@ -71,7 +72,7 @@ fn discovery(call: &Call, tenant: &str) -> Value {
         // Nobody can sign in here, but MSAL and openidconnect do not parse a document without these.
         "authorization_endpoint": format!("{issuer}{tenant}/oauth2/v2.0/authorize"),
         "jwks_uri": keys,
-        "grant_types_supported": ["client_credentials"],
+        "grant_types_supported": ["client_credentials", exchange::GRANT_TYPE],
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),

@@ -1,5 +1,6 @@
 //! OAuth 2.0: the token endpoint, the metadata documents, the JWKS.
 
+pub mod exchange;
 pub mod form;
 pub mod jwks;
 pub mod metadata;
