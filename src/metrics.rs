@@ -285,7 +285,7 @@ impl Metrics {
         {
             self.client_authentications.with_label_values(&["client_assertion", result]);
         }
-        for result in ["ok", "expired", "malformed", "disabled"] {
+        for result in ["ok", "expired", "malformed", "disabled", "not_allowed"] {
             self.client_authentications.with_label_values(&["management_token", result]);
         }
         for code in ["200", "304"] {

@@ -1,4 +1,4 @@
-//! Tokens of this service that were verified before, by hash, until they expire.
+//! Tokens that were verified before, by hash, until they expire.
 //!
 //! Only what the signature vouches for is remembered. The principal is looked up on every request, so a disabled one or
 //! a lost role takes effect at once; what the token is for is compared by each door for itself.
@@ -8,7 +8,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::{Bounded, bounded};
-use crate::domain::ids::{ClientId, ObjectId};
+use crate::domain::ids::{ClientId, ObjectId, TenantId};
 
 /// What a verified token says: whose it is, what it opens, until when.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -17,6 +17,8 @@ pub struct VerifiedToken {
     pub token_id: Arc<str>,
     pub object_id: ObjectId,
     pub client_id: ClientId,
+    /// Of another issuer's token; in our own the two ids above say it.
+    pub tenant_id: Option<TenantId>,
     /// `aud`: the issuer in a management token, else one webservice's audience.
     pub audience: Box<str>,
     pub expires_at: DateTime<Utc>,

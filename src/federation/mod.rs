@@ -38,6 +38,8 @@ pub struct TrustedIssuer {
     pub ca_file: Option<PathBuf>,
     /// Where its keys are, when it has no discovery document or keeps them on another host.
     pub jwks_uri: Option<String>,
+    /// `aud` of its access tokens that the API takes as they are, in place of a management token; none when absent.
+    pub bearer_audience: Option<String>,
 }
 
 impl TrustedIssuer {
@@ -52,6 +54,9 @@ impl TrustedIssuer {
         if self.issuer.contains(['?', '#']) {
             // OpenID Connect Discovery, section 3.
             return Err(format!("`{}` must have neither query nor fragment", self.issuer));
+        }
+        if self.bearer_audience.as_deref() == Some("") {
+            return Err("bearer_audience must not be empty: leave it out to take no access tokens".to_owned());
         }
         self.agent().map(drop)
     }
@@ -106,6 +111,16 @@ impl Federation {
 
     pub fn trusts(&self, issuer: &str) -> bool {
         self.issuers.contains_key(issuer)
+    }
+
+    /// Whether any issuer's access tokens are taken as they are.
+    pub fn takes_bearers(&self) -> bool {
+        self.issuers.values().any(|issuer| issuer.settings.bearer_audience.is_some())
+    }
+
+    /// `aud` of this issuer's access tokens that are taken as they are.
+    pub fn bearer_audience(&self, issuer: &str) -> Option<&str> {
+        self.issuers.get(issuer)?.settings.bearer_audience.as_deref()
     }
 
     /// The issuer's key of this name; `None` when the issuer has no such key, or is not one that is trusted.
@@ -233,7 +248,7 @@ mod tests {
     const ISSUER: &str = "https://issuer.example/tenant";
 
     fn settings() -> TrustedIssuer {
-        TrustedIssuer { issuer: ISSUER.to_owned(), ca_file: None, jwks_uri: None }
+        TrustedIssuer { issuer: ISSUER.to_owned(), ca_file: None, jwks_uri: None, bearer_audience: None }
     }
 
     #[test]

@@ -26,7 +26,7 @@ pub enum Credentials<'a> {
         secret: &'a str,
     },
     ClientAssertion(ClientAssertion<'a>),
-    /// `Authorization: Bearer`, `None` when the header is missing.
+    /// `Authorization: Bearer`, which may also be another issuer's access token; `None` when the header is missing.
     ManagementToken(Option<&'a str>),
 }
 
@@ -121,6 +121,11 @@ impl Core {
         proven: &mut Option<Authenticated>,
     ) -> Result<Authenticated, Refusal> {
         let token = token.ok_or(Refusal::Denied(Denial::MissingToken))?;
+        if self.federation.takes_bearers()
+            && let Some(caller) = self.by_external_token(now, token, proven).await?
+        {
+            return Ok(caller);
+        }
         let verified = self.verified_token(now, token).map_err(Refusal::Denied)?;
         // A webservice's token never opens the API.
         if *verified.audience != *self.settings.policy.issuer {
@@ -171,6 +176,7 @@ impl Core {
             token_id: claims.jti.into(),
             object_id: ObjectId::parse(&claims.oid).map_err(|_| Denial::InvalidToken)?,
             client_id: ClientId::parse(&claims.client_id).map_err(|_| Denial::InvalidToken)?,
+            tenant_id: None,
             audience: claims.aud.into(),
             expires_at: DateTime::from_timestamp(claims.exp, 0).ok_or(Denial::InvalidToken)?,
         })

@@ -12,6 +12,7 @@ pub mod client_secrets;
 pub mod compare_clock;
 pub mod credentials;
 pub mod edit_webservice;
+mod external_token;
 pub mod intervene_in_signing_keys;
 pub mod issue_token;
 pub mod keep_latencies;
@@ -73,6 +74,8 @@ pub struct Core {
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub verified: VerifiedTokens,
+    /// Access tokens of other issuers: apart, so that no door takes one for the other kind.
+    pub verified_elsewhere: VerifiedTokens,
     pub used_assertions: use_assertion_once::UsedAssertions,
     pub federation: Federation,
     pub recorder: Recorder,

@@ -19,6 +19,7 @@ mod claims;
 mod clock;
 mod concurrency;
 mod credentials;
+mod external_tokens;
 mod federated_shapes;
 mod federation;
 mod helpers;

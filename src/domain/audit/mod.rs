@@ -172,7 +172,7 @@ pub struct Actor {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub credential_id: Option<CredentialId>,
     /// `client_secret`, `private_key_jwt`, `federated_credential` (or `client_assertion`, not proven to be either),
-    /// `management_token`, `webservice_token` (at a gateway), or `command_line`.
+    /// `management_token`, `external_token`, `webservice_token` (at a gateway), or `command_line`.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub method: Option<Word>,
 }
