@@ -4,6 +4,7 @@
 use actix_web::http::StatusCode;
 
 use super::problem::{Dialect, INVALID_REQUEST, Row, row};
+use crate::domain::credential_method::CredentialMethod;
 use crate::domain::denial::Denial;
 use crate::domain::region::RegionAddress;
 
@@ -25,17 +26,7 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             ("invalid_client", 7_000_215),
             "the client id is unknown in this tenant, its secret is wrong or expired, or it is disabled",
         ),
-        // Only who proved itself comes to this.
-        Denial::MethodNotAllowed(method) => row(
-            S::UNAUTHORIZED,
-            "method-not-allowed-for-client",
-            "InvalidClient",
-            ("invalid_client", 53_003),
-            format!(
-                "this principal may not prove itself by `{}`: its allowedCredentialMethods name other ways",
-                method.as_str()
-            ),
-        ),
+        Denial::MethodNotAllowed(method) => method_not_allowed(method),
         Denial::PrincipalDisabled if dialect == Dialect::OAuth => row_of(Denial::UnknownClient, dialect),
         Denial::MalformedAssertion(_)
         | Denial::AssertionOfUnknownClient
@@ -76,20 +67,12 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             ("invalid_target", 500_011),
             "no such webservice, or this principal has no role (at least Reader) on its workspace",
         ),
-        Denial::NotTokenAuth(mode) => row(
-            S::BAD_REQUEST,
-            "auth-mode-mismatch",
-            "AuthModeMismatch",
-            ("invalid_target", 500_011),
-            format!("the webservice has auth mode `{mode}`: there are no tokens for it"),
-        ),
-        Denial::NotKeyAuth(mode) => row(
-            S::BAD_REQUEST,
-            "auth-mode-mismatch",
-            "AuthModeMismatch",
-            ("invalid_target", 500_011),
-            format!("the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"),
-        ),
+        Denial::NotTokenAuth(mode) => {
+            auth_mode(format!("the webservice has auth mode `{mode}`: there are no tokens for it"))
+        }
+        Denial::NotKeyAuth(mode) => auth_mode(format!(
+            "the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"
+        )),
         Denial::Misdirected => misdirected(&[]),
         Denial::LifetimeTooShort => row(
             S::BAD_REQUEST,
@@ -99,6 +82,24 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             "`token_lifetime_seconds`: a requested lifetime is at least 60 seconds",
         ),
     }
+}
+
+/// Only who proved itself comes to this.
+fn method_not_allowed(method: CredentialMethod) -> Row {
+    let method = method.as_str();
+    row(
+        StatusCode::UNAUTHORIZED,
+        "method-not-allowed-for-client",
+        "InvalidClient",
+        ("invalid_client", 53_003),
+        format!(
+            "this principal may not prove itself by `{method}`: its allowedCredentialMethods name other ways"
+        ),
+    )
+}
+
+fn auth_mode(text: String) -> Row {
+    row(StatusCode::BAD_REQUEST, "auth-mode-mismatch", "AuthModeMismatch", ("invalid_target", 500_011), text)
 }
 
 /// Says where tokens for the workspace are issued, in words and as data (RFC 9110, section 15.5.20). Only who may have

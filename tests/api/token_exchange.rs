@@ -24,8 +24,10 @@ fn token(app: &TestApp, issuer: &Issuer, key: &Signer, members: &Value) -> Strin
     key.sign(&key.header_with_kid("main"), &with(&federated_claims(app, &issuer.url), members))
 }
 
+type Fields<'a> = &'a [(&'a str, &'a str)];
+
 /// With fields put in place of others; an empty one counts as left out.
-fn exchange(app: &TestApp, path: &str, subject_token: &str, more: &[(&str, &str)]) -> Answer {
+fn exchange(app: &TestApp, path: &str, subject_token: &str, more: Fields<'_>) -> Answer {
     let mut fields = vec![
         ("grant_type", GRANT),
         ("client_id", READER.client_id),
@@ -154,7 +156,7 @@ fn a_form_that_is_no_exchange_is_refused_and_says_why() {
     let (app, issuer, key, _) = with_issuer();
     let text = token(&app, &issuer, &key, &json!({}));
     let target = ("resource", ISSUER);
-    let fields: [(&[(&str, &str)], &str, &str); 13] = [
+    let fields: [(Fields, &str, &str); 13] = [
         (&[target, ("client_id", "")], "invalid_request", "client_id"),
         (&[target, ("subject_token", "")], "invalid_request", "subject_token"),
         (&[target, ("subject_token_type", "")], "invalid_request", "subject_token_type"),

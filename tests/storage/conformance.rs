@@ -153,6 +153,7 @@ macro_rules! conformance {
             }
             each_life! { $fresh; lifecycle
                 everything_is_found_after_reopening
+                rows_of_an_older_version_are_read_as_it_means_them
                 opening_twice_migrates_once
                 commits_of_two_processes_lose_nothing
                 one_generation_has_one_winner_among_processes

@@ -134,7 +134,8 @@ mod tests {
         }
         let both = exchange(&format!("{TOKEN}&{jwt}&audience=a&resource=a"));
         assert!(matches!(both, Err(Problem::InvalidTarget(_))));
-        let mut form = TokenForm::parse(format!("{TOKEN}&{jwt}").as_bytes()).ok().unwrap_or_default();
+        let body = format!("{TOKEN}&{jwt}");
+        let mut form = TokenForm::parse(body.as_bytes()).ok().unwrap_or_default();
         let basic = Exchange::of(&mut form, Some("Basic aTpz"));
         assert!(matches!(basic, Err(Problem::Parameter { name: "Authorization", .. })));
     }

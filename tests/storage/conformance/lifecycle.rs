@@ -5,6 +5,7 @@ use std::sync::Arc;
 use chrono::Duration;
 use tokio::task::JoinSet;
 use uuid::Uuid;
+use workspace_sts::domain::credential_method::AllowedMethods;
 use workspace_sts::domain::ids::CredentialId;
 use workspace_sts::domain::principal::{KeyCredential, SecretSlot};
 use workspace_sts::domain::webservice::Webservice;
@@ -13,6 +14,27 @@ use workspace_sts::storage::{Mutation, StorageError};
 use super::concurrency::{TASKS, all_are_there, commit_one};
 use crate::database::Database;
 use crate::samples::*;
+
+/// An older version beside this one writes rows without the columns that are new.
+pub async fn rows_of_an_older_version_are_read_as_it_means_them(database: &dyn Database) {
+    let store = database.open().await.unwrap();
+    with_world(&store).await;
+    let key = key_credential(1, 2);
+    put(&store, &[Mutation::AddKeyCredential(Box::new(key.clone()))]).await;
+    store.close().await;
+    database.run("UPDATE principals SET allowed_methods = NULL").await;
+    let columns =
+        "object_id, display_name, public_jwk, sha1_thumbprint, sha256_thumbprint, starts_at, expires_at";
+    database.run(&format!("CREATE TABLE kept AS SELECT id, {columns} FROM key_credentials")).await;
+    database.run("DELETE FROM key_credentials").await;
+    database
+        .run(&format!("INSERT INTO key_credentials (id, {columns}) SELECT id, {columns} FROM kept"))
+        .await;
+    let store = database.open().await.unwrap();
+    let facts = store.principal_facts(client_id(2)).await.unwrap().unwrap();
+    assert_eq!(facts.principal.allowed_methods, AllowedMethods::ALL);
+    assert_eq!(facts.key_credentials, [key], "a certificate");
+}
 
 pub async fn everything_is_found_after_reopening(database: &dyn Database) {
     let store = database.open().await.unwrap();
