@@ -317,13 +317,13 @@ fn twenty_of_each_are_taken_and_no_more() {
     let difference = compared(holding(&certificates[..20], &federated[..20]), &applied(), false, 2);
     assert_eq!(difference.expect("lawful").mutations.len(), 40);
     let of = |what: &str| format!("more than 20 {what} of principal {CLIENT}");
-    assert_eq!(mistake(holding(&certificates, &[])), of("certificates"));
+    assert_eq!(mistake(holding(&certificates, &[])), of("certificates and keys"));
     assert_eq!(mistake(holding(&[], &federated)), of("federated credentials"));
     // What is registered already and stays counts too.
     let stored = stored_with(&certificates[..20], &federated[..20]);
     let last = || holding(&certificates[20..], &federated[20..]);
     let found = compared(last(), &stored, false, 3).expect_err("too many together");
-    assert_eq!(found, [of("certificates"), of("federated credentials")]);
+    assert_eq!(found, [of("certificates and keys"), of("federated credentials")]);
     compared(last(), &stored, true, 3).expect("lawful when the others go");
     compared(holding(&certificates[..20], &federated[..20]), &stored, false, 3)
         .expect("lawful: the same ones");
