@@ -3,6 +3,7 @@
 use super::client_secrets::MadeSecret;
 use super::{Core, Refusal};
 use crate::domain::audit::Actor;
+use crate::domain::credential_method::AllowedMethods;
 use crate::domain::ids::{ClientId, ObjectId, RoleAssignmentId, TenantId};
 use crate::domain::principal::{SecretSlot, ServicePrincipal};
 use crate::domain::resource::Scope;
@@ -51,6 +52,7 @@ impl Core {
             tenant_id,
             display_name: "bootstrap".to_owned(),
             enabled: true,
+            allowed_methods: AllowedMethods::default(),
             created_at: self.clock.now(),
         };
         let secret = self.make_secret(object_id, SecretSlot::First, Some("bootstrap".to_owned()), None)?;
