@@ -44,6 +44,8 @@ fn an_assertion_is_taken_once_until_it_has_expired_and_after() {
     app.advance(600 + 59);
     let core = std::sync::Arc::clone(&app.core);
     app.block_on(async move { core.forget_assertions().await.unwrap() });
+    // Nothing but the database remembers it.
+    let app = app.restart();
     assert_refused(&app, &app.prove(&first), USED, "assertion_used");
     app.advance(1);
     assert_eq!(app.record_of(&app.prove(&first).expect(401)).reason.as_deref(), Some("assertion_time"));
