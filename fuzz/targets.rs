@@ -20,8 +20,11 @@ use workspace_sts::signing::provider;
 use workspace_sts::signing::public_key::{PublicKey, VerificationAlgorithm};
 use workspace_sts::signing::verifier::{Expected, KeySet};
 
+/// Panics when a property does not hold for these bytes.
+type Target = fn(&[u8]);
+
 /// Names of the targets, as their functions and the folders of the corpus are called.
-pub const ALL: [(&str, fn(&[u8])); 6] = [
+pub const ALL: [(&str, Target); 6] = [
     ("assertion", assertion),
     ("own_token", own_token),
     ("token_form", token_form),
