@@ -61,7 +61,8 @@ fn what_is_not_one_json_object_is_refused() {
         key.assert_refused_everywhere(&what, |_| key.sign(other, claims().to_string()));
         key.assert_refused_everywhere(&what, |door| key.sign(header(door).to_string(), other));
     }
-    let alterations: [(&str, fn(String) -> Vec<u8>); 8] = [
+    type Alteration = fn(String) -> Vec<u8>;
+    let alterations: [(&str, Alteration); 8] = [
         ("a byte order mark", |json| format!("\u{feff}{json}").into_bytes()),
         ("a text behind it", |json| format!("{json}x").into_bytes()),
         ("a second object", |json| format!("{json}{json}").into_bytes()),
