@@ -116,6 +116,12 @@ fn the_key_is_named_and_decides_the_algorithm() {
             key.sign(header.to_string(), claims().to_string())
         });
     }
+    for door in DOORS {
+        let mut header = header(door);
+        header.as_object_mut().unwrap().remove("kid");
+        let told = key.shown(door, &key.sign(header.to_string(), claims().to_string())).unwrap_err();
+        assert!(told.contains("the header names no key by kid"), "{door:?}: {told}");
+    }
 }
 
 #[test]

@@ -28,6 +28,14 @@ fn parts_are_three() {
     for (what, alter) in alterations {
         key.assert_refused_everywhere(what, |door| alter(&key.good(door)));
     }
+    // Told before the signature is looked at, which would be that of another text.
+    for door in DOORS {
+        let good = key.good(door);
+        for token in [format!("{good}."), format!("{good}.AA.AA"), format!(".{good}")] {
+            let told = key.shown(door, &token).unwrap_err();
+            assert!(told.ends_with("not three parts with dots between them"), "{door:?}: {told}");
+        }
+    }
     key.assert_refused_everywhere("an empty payload", |door| {
         key.sign_encoded(&encode(header(door).to_string()), "")
     });
