@@ -3,6 +3,7 @@
 use ring::hmac;
 use serde_json::{Value, json};
 use workspace_sts::signing::compact::Kind;
+use workspace_sts::signing::verifier::KeySet;
 
 use crate::doors::*;
 
@@ -139,5 +140,31 @@ fn a_public_key_is_no_secret() {
                 format!("{signed}.{signature}")
             });
         }
+    }
+}
+
+#[test]
+fn our_own_set_holds_each_key_once_and_nothing_unsound() {
+    let key = Key::new();
+    let told =
+        |keys: &[Value]| KeySet::parse(&json!({ "keys": keys }).to_string()).err().map(|e| e.to_string());
+    let with = |name: &str, value: Value| {
+        let mut jwk = key.jwk();
+        jwk[name] = value;
+        jwk
+    };
+    assert_eq!(told(&[key.jwk(), Key::new().jwk()]).as_deref(), Some("two keys have kid `the-key`"));
+    assert_eq!(told(&[key.jwk()]), None);
+    let twice = told(&[key.jwk(), with("kid", json!("other"))]);
+    assert_eq!(twice.as_deref(), Some("kid `the-key` and kid `other` are the same key"));
+    for (name, value) in [
+        ("d", json!("AQ")),
+        ("n", json!("AQ")),
+        ("key_ops", json!(["sign"])),
+        ("use", json!("enc")),
+        ("alg", json!("EdDSA")),
+        ("y", key.jwk()["x"].clone()),
+    ] {
+        assert!(told(&[with(name, value)]).is_some(), "{name}");
     }
 }
