@@ -22,8 +22,16 @@ use crate::domain::signing_key::SigningAlgorithm;
 /// Where token requests come in.
 pub const ENDPOINTS: [&str; 3] = ["oauth", "v1", "v2"];
 /// How they end.
-pub const OUTCOMES: [&str; 7] =
-    ["issued", "invalid_request", "invalid_client", "access_denied", "misdirected", "error", "shed"];
+pub const OUTCOMES: [&str; 8] = [
+    "issued",
+    "invalid_request",
+    "invalid_client",
+    "access_denied",
+    "misdirected",
+    "rate_limited",
+    "error",
+    "shed",
+];
 /// The classes of the latency histogram.
 pub const CLASSES: [&str; 3] = ["issued", "refused", "failed"];
 
@@ -42,6 +50,7 @@ pub struct Metrics {
     pub tokens_issued: IntCounterVec,
     pub signing_duration: HistogramVec,
     pub client_authentications: IntCounterVec,
+    pub rate_limited: IntCounterVec,
     pub signing_key_info: IntGaugeVec,
     pub signing_key_activation: GaugeVec,
     pub signing_key_not_after: GaugeVec,
@@ -117,6 +126,12 @@ impl Metrics {
                 "sts_client_authentications_total",
                 "Attempts of callers to prove who they are.",
                 &["method", "result"],
+            )?,
+            rate_limited: counters(
+                r,
+                "sts_rate_limited_total",
+                "Requests of callers that ask, or fail to prove who they are, too often.",
+                &["scope"],
             )?,
             signing_key_info: {
                 let opts = Opts::new(
@@ -287,6 +302,9 @@ impl Metrics {
         }
         for result in ["ok", "expired", "malformed", "disabled", "not_allowed"] {
             self.client_authentications.with_label_values(&["management_token", result]);
+        }
+        for scope in ["client", "global", "principal"] {
+            self.rate_limited.with_label_values(&[scope]);
         }
         for code in ["200", "304"] {
             self.jwks_requests.with_label_values(&[code]);

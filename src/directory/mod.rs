@@ -67,9 +67,9 @@ pub struct Directory {
 type Hasher = ahash::RandomState;
 
 /// A map of so many entries at most; those that were asked for least give way.
-type Bounded<K, V> = Cache<K, V, UnitWeighter, Hasher>;
+pub type Bounded<K, V> = Cache<K, V, UnitWeighter, Hasher>;
 
-fn bounded<K: Eq + std::hash::Hash, V: Clone>(entries: u64) -> Bounded<K, V> {
+pub fn bounded<K: Eq + std::hash::Hash, V: Clone>(entries: u64) -> Bounded<K, V> {
     let expected = usize::try_from(entries).unwrap_or(usize::MAX);
     Cache::with(expected, entries, UnitWeighter, Hasher::new(), DefaultLifecycle::default())
 }

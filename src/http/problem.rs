@@ -11,7 +11,7 @@ use serde_json::{Value, json};
 use super::{denials, reply};
 use crate::domain::denial::Denial;
 use crate::domain::region::RegionAddress;
-use crate::services::Refusal;
+use crate::services::{Limit, Refusal};
 
 /// The shape of errors on a path.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -258,6 +258,16 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
             ("temporarily_unavailable", 90_033),
             "more requests than the service can answer; try again after Retry-After",
         ),
+        Refusal::TooMany(limited) => row(
+            S::TOO_MANY_REQUESTS,
+            "too-many-requests",
+            "TooManyRequests",
+            ("temporarily_unavailable", 90_055),
+            match limited.limit {
+                Limit::Principal => "this principal asks for too many tokens; keep each until its refresh_by, and try again after Retry-After",
+                Limit::Client | Limit::Global => "too many failed attempts; correct the credentials, and try again after Retry-After",
+            },
+        ),
     }
 }
 
@@ -306,6 +316,9 @@ impl Problem {
         if row.status == StatusCode::SERVICE_UNAVAILABLE {
             let seconds = if was_shed { RETRY_AFTER_OVERLOAD_SECONDS } else { RETRY_AFTER_TROUBLE_SECONDS };
             headers.insert(RETRY_AFTER, HeaderValue::from_static(seconds));
+        }
+        if let Self::Refused(Refusal::TooMany(limited)) = self {
+            headers.insert(RETRY_AFTER, HeaderValue::from(limited.retry_after_seconds));
         }
         if row.status == StatusCode::UNAUTHORIZED {
             let challenge = match (dialect, occasion.basic) {

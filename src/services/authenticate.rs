@@ -5,7 +5,7 @@ use std::sync::Arc;
 use chrono::{DateTime, Utc};
 
 use super::client_assertion::ClientAssertion;
-use super::{Core, Refusal};
+use super::{Core, Limited, Refusal, RequestContext};
 use crate::directory::verified::VerifiedToken;
 use crate::domain::client_secret::{self, SecretDigest};
 use crate::domain::credential_method::CredentialMethod;
@@ -57,7 +57,11 @@ impl Core {
         &self,
         credentials: &Credentials<'_>,
         proven: &mut Option<Authenticated>,
+        context: &RequestContext,
     ) -> Result<Authenticated, Refusal> {
+        // Before anything is looked up or hashed: one answer, whether the client exists or not.
+        let pair = self.guessing.pair(credentials, context.address);
+        self.guessing.check(pair, self.clock.steady()).map_err(|limited| self.too_many(limited))?;
         // Everything below rests on the time and on facts in memory.
         let now = self.clock.confirmed()?;
         self.directory.confirm()?;
@@ -75,7 +79,17 @@ impl Core {
             Err(_) => return outcome,
         };
         self.metrics.client_authentications.with_label_values(&[credentials.method(), result]).inc();
+        // Who is refused after its proof (an expired secret, a disabled principal) guesses nothing.
+        if outcome.is_err() && proven.is_none() {
+            self.guessing.failed(pair, self.clock.steady()).map_err(|limited| self.too_many(limited))?;
+        }
         outcome
+    }
+
+    /// Counts what was turned away.
+    pub(super) fn too_many(&self, limited: Limited) -> Refusal {
+        self.metrics.rate_limited.with_label_values(&[limited.limit.as_str()]).inc();
+        Refusal::TooMany(limited)
     }
 
     async fn by_client_secret(

@@ -34,8 +34,8 @@ impl Core {
     ) -> Result<Authenticated, Refusal> {
         let credentials = Credentials::ManagementToken(bearer);
         let mut proven = None;
-        match self.authenticate(&credentials, &mut proven).await {
-            Err(refusal @ Refusal::Denied(_)) => {
+        match self.authenticate(&credentials, &mut proven, context).await {
+            Err(refusal @ (Refusal::Denied(_) | Refusal::TooMany(_))) => {
                 let actor = actor(proven.as_ref(), &credentials);
                 self.record_refused_call(&refusal, actor, (None, None), context).await?;
                 Err(refusal)
@@ -54,12 +54,12 @@ impl Core {
     ) -> Result<Authenticated, Refusal> {
         let credentials = Credentials::ManagementToken(bearer);
         let mut proven = None;
-        let refusal = match self.authenticate(&credentials, &mut proven).await {
+        let refusal = match self.authenticate(&credentials, &mut proven, context).await {
             Ok(caller) => match self.check(&caller, demand, scope) {
                 Ok(()) => return Ok(caller),
                 Err(refusal) => refusal,
             },
-            Err(refusal @ Refusal::Denied(_)) => refusal,
+            Err(refusal @ (Refusal::Denied(_) | Refusal::TooMany(_))) => refusal,
             Err(unavailable) => return Err(unavailable),
         };
         let actor = actor(proven.as_ref(), &credentials);
@@ -75,6 +75,9 @@ impl Core {
         (scope, action): (Option<String>, Option<&'static str>),
         context: &RequestContext,
     ) -> Result<(), Refusal> {
+        if !refusal.is_recorded() {
+            return Ok(());
+        }
         let now = self.clock.now();
         let record = AuditRecord {
             id: AuditRecordId::from_uuid(entropy::time_ordered_uuid(now, &context.random.record_id)),
@@ -125,6 +128,7 @@ impl Core {
 fn reason(refusal: &Refusal) -> &'static str {
     match refusal {
         Refusal::Denied(denial) => denial.reason(),
+        Refusal::TooMany(limited) => limited.limit.reason(),
         Refusal::Forbidden(_) => "no_role_for_action",
         _ => "no_role",
     }

@@ -66,7 +66,11 @@ impl Core {
         let mut trail = Trail::default();
         let decided = self.decide(request, context, &mut trail).await;
         // 6. Record. A refusal leaves the same durable row as a token.
-        let recorded = self.recorder.record(self.record_of(request, context, &trail, &decided)).await;
+        let recorded = match &decided {
+            // One row says that a caller is limited; one for each of its requests would let it fill the audit.
+            Err(refusal) if !refusal.is_recorded() => Ok(()),
+            _ => self.recorder.record(self.record_of(request, context, &trail, &decided)).await,
+        };
         // 7. Release: only what is recorded leaves.
         let released = match (decided, recorded) {
             (Err(refusal @ Refusal::Unavailable(_)), _) => Err(refusal),
@@ -86,7 +90,8 @@ impl Core {
         trail: &mut Trail,
     ) -> Result<IssuedToken, Refusal> {
         // 1. Authenticate.
-        let caller = self.authenticate(&request.credentials, &mut trail.caller).await?;
+        let caller = self.authenticate(&request.credentials, &mut trail.caller, context).await?;
+        self.quotas.take(caller.facts.principal.object_id).map_err(|limited| self.too_many(limited))?;
         // 2. Load facts.
         let key = match &request.target {
             RequestedTarget::Management => None,
@@ -161,6 +166,7 @@ impl Core {
             Ok(_) => (Outcome::Issued, None),
             Err(Refusal::Denied(denial)) => (Outcome::Refused, Some(denial.reason())),
             Err(Refusal::Misdirected(_)) => (Outcome::Refused, Some(Denial::Misdirected.reason())),
+            Err(Refusal::TooMany(limited)) => (Outcome::Refused, Some(limited.limit.reason())),
             Err(_) => (Outcome::Failed, Some("unavailable")),
         };
         AuditRecord {
@@ -187,6 +193,7 @@ impl Core {
             Err(Refusal::Denied(Denial::LifetimeTooShort)) => ("invalid_request", "refused"),
             Err(Refusal::Denied(_)) => ("access_denied", "refused"),
             Err(Refusal::Misdirected(_)) => ("misdirected", "refused"),
+            Err(Refusal::TooMany(_)) => ("rate_limited", "refused"),
             Err(_) => ("error", "failed"),
         };
         let pair = trail.webservice.as_deref().map_or(("", ""), |facts| {

@@ -13,10 +13,12 @@ pub mod compare_clock;
 pub mod credentials;
 pub mod edit_webservice;
 mod external_token;
+pub mod guessing;
 pub mod intervene_in_signing_keys;
 pub mod issue_token;
 pub mod keep_latencies;
 pub mod publish_keys;
+pub mod quota;
 pub mod read_registry;
 pub mod registry_file;
 pub mod remove_audit;
@@ -36,6 +38,8 @@ use uuid::Uuid;
 
 use self::admit::Admission;
 use self::check_access::CheckRecords;
+use self::guessing::Guessing;
+use self::quota::Quotas;
 use crate::audit::{NotRecorded, Recorder};
 use crate::clock::{WatchedClock, WrongClock};
 use crate::directory::Directory;
@@ -71,6 +75,8 @@ pub struct Core {
     pub settings: Settings,
     pub admission: Admission,
     pub check_records: CheckRecords,
+    pub guessing: Guessing,
+    pub quotas: Quotas,
     pub store: Arc<dyn Store>,
     pub directory: Directory,
     pub verified: VerifiedTokens,
@@ -139,6 +145,44 @@ pub struct RequestRandom {
     pub record_id: [u8; 8],
 }
 
+/// Which limit a caller came up against; a label and a reason in the audit.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Limit {
+    /// Failures for this client from this address.
+    Client,
+    /// Failures in all.
+    Global,
+    /// Tokens of this principal.
+    Principal,
+}
+
+impl Limit {
+    pub const fn as_str(self) -> &'static str {
+        match self {
+            Self::Client => "client",
+            Self::Global => "global",
+            Self::Principal => "principal",
+        }
+    }
+
+    const fn reason(self) -> &'static str {
+        match self {
+            Self::Client => "too_many_failures",
+            Self::Global => "too_many_failures_in_all",
+            Self::Principal => "quota_spent",
+        }
+    }
+}
+
+/// A caller asks too often.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub struct Limited {
+    pub limit: Limit,
+    pub retry_after_seconds: u32,
+    /// Such refusals may come by the thousand: only some leave a record, the metric counts them all.
+    pub is_recorded: bool,
+}
+
 /// Why a use case did not do what was asked.
 #[derive(Debug, thiserror::Error)]
 pub enum Refusal {
@@ -167,6 +211,16 @@ pub enum Refusal {
     /// More token requests than the service can answer; this one was not looked at.
     #[error("more requests than can be answered")]
     Overloaded,
+    /// This caller asks too often, or proves itself wrongly too often.
+    #[error("too many requests: {}", .0.limit.as_str())]
+    TooMany(Limited),
+}
+
+impl Refusal {
+    /// Whether it leaves a row in the audit.
+    const fn is_recorded(&self) -> bool {
+        !matches!(self, Self::TooMany(Limited { is_recorded: false, .. }))
+    }
 }
 
 impl From<StorageError> for Refusal {

@@ -23,7 +23,9 @@ use crate::federation::Federation;
 use crate::metrics::Metrics;
 use crate::services::admit::Admission;
 use crate::services::check_access::CheckRecords;
+use crate::services::guessing::Guessing;
 use crate::services::keep_latencies::LatencyBook;
+use crate::services::quota::Quotas;
 use crate::services::report_regions::RegionsKept;
 use crate::services::rotate_signing_keys::RotationError;
 use crate::services::use_assertion_once::UsedAssertions;
@@ -87,6 +89,14 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         settings: settings(config, parts.key_policy),
         admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
         check_records: CheckRecords::new(config.limits.max_recorded_checks_per_second),
+        guessing: Guessing::new(
+            config.limits.max_failures_per_minute,
+            config.limits.max_failures_per_second_in_all,
+        ),
+        quotas: Quotas::new(
+            config.limits.max_tokens_per_principal_per_minute,
+            config.directory.max_principals,
+        ),
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),
