@@ -51,6 +51,7 @@ pub struct Metrics {
     pub signing_duration: HistogramVec,
     pub client_authentications: IntCounterVec,
     pub rate_limited: IntCounterVec,
+    pub connections_cut: IntCounterVec,
     pub signing_key_info: IntGaugeVec,
     pub signing_key_activation: GaugeVec,
     pub signing_key_not_after: GaugeVec,
@@ -132,6 +133,12 @@ impl Metrics {
                 "sts_rate_limited_total",
                 "Requests of callers that ask, or fail to prove who they are, too often.",
                 &["scope"],
+            )?,
+            connections_cut: counters(
+                r,
+                "sts_connections_cut_total",
+                "Connections that the service ended by itself.",
+                &["reason"],
             )?,
             signing_key_info: {
                 let opts = Opts::new(
@@ -305,6 +312,9 @@ impl Metrics {
         }
         for scope in ["client", "global", "principal"] {
             self.rate_limited.with_label_values(&[scope]);
+        }
+        for reason in ["too_many", "stalled", "not_a_proxy"] {
+            self.connections_cut.with_label_values(&[reason]);
         }
         for code in ["200", "304"] {
             self.jwks_requests.with_label_values(&[code]);

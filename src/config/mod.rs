@@ -26,6 +26,7 @@ pub use self::storage::{Place, Storage};
 use crate::domain::lifetime::TokenLifetime;
 use crate::domain::signing_key::{KeyPolicy, SigningAlgorithm};
 use crate::federation::TrustedIssuer;
+use crate::http::proxies::Network;
 
 /// Everything an operator decides.
 #[derive(Debug, Clone, Deserialize)]
@@ -67,6 +68,12 @@ pub struct Server {
     pub issuer: String,
     /// Plain HTTP when absent, which only a loopback address may have.
     pub tls: Option<Tls>,
+    /// Addresses and blocks whose `X-Forwarded-For` is believed.
+    #[serde(default)]
+    pub trusted_proxies: Vec<Network>,
+    /// Plain HTTP on any address, for `trusted_proxies` alone: connections of others are cut.
+    #[serde(default)]
+    pub plain_http_behind_proxies: bool,
     /// Threads that answer requests; one for each core when absent.
     pub workers: Option<usize>,
     /// After SIGTERM: how long new requests are still taken while `/readyz` says no, so that whoever distributes them
@@ -237,9 +244,7 @@ impl Config {
         if host.is_empty() || host.contains(['/', '?', '#', ' ', '@']) {
             return fail(format!("server.issuer must be https://HOST or https://HOST:PORT, not `{issuer}`"));
         }
-        if self.server.tls.is_none() && !self.server.listen.ip().is_loopback() {
-            return fail("server.tls is missing: plain HTTP is served on a loopback address only".to_owned());
-        }
+        self.server.check_plain_http()?;
         if issuer.starts_with("http://") && !self.server.listen.ip().is_loopback() {
             return fail(
                 "server.issuer must begin with https:// unless server.listen is a loopback address"
@@ -336,6 +341,25 @@ impl Config {
             seconds(self.keys.jwks_max_age_seconds),
             seconds(TokenLifetime::MAX_SECONDS) + seconds(self.tokens.gateway_leeway_seconds),
         )
+    }
+}
+
+impl Server {
+    /// Plain HTTP is for this machine, or for proxies that are named.
+    fn check_plain_http(&self) -> Result<(), ConfigError> {
+        let behind_proxies = self.plain_http_behind_proxies;
+        if behind_proxies && (self.tls.is_some() || self.trusted_proxies.is_empty()) {
+            return Err(ConfigError(
+                "server.plain_http_behind_proxies needs server.trusted_proxies, and no server.tls".to_owned(),
+            ));
+        }
+        if self.tls.is_none() && !behind_proxies && !self.listen.ip().is_loopback() {
+            return Err(ConfigError(
+                "server.tls is missing: plain HTTP is served on a loopback address only, or behind proxies (server.plain_http_behind_proxies)"
+                    .to_owned(),
+            ));
+        }
+        Ok(())
     }
 }
 

@@ -1,43 +1,42 @@
 //! Reading a body: bounded in size and time, never inflated.
 
-use std::time::Duration;
-
 use actix_web::HttpRequest;
 use actix_web::http::header::{CONTENT_ENCODING, CONTENT_LENGTH, CONTENT_TYPE};
-use actix_web::web::{Bytes, BytesMut, Payload};
+use actix_web::web::{Bytes, BytesMut, Data, Payload};
 use futures_util::{FutureExt as _, StreamExt as _};
 use serde::de::DeserializeOwned;
 
-use super::problem::{MAX_BODY_BYTES, Problem};
+use super::edge::Edge;
+use super::problem::Problem;
 use crate::strict_json::Strict;
-
-/// From the end of the head to the end of the body. actix has no such deadline of its own.
-const DEADLINE: Duration = Duration::from_secs(10);
 
 /// The whole body.
 pub async fn read(request: &HttpRequest, mut payload: Payload) -> Result<Bytes, Problem> {
+    // Startup put it there; a route outside of it is a bug in this program.
+    let edge = request.app_data::<Data<Edge>>().ok_or(Problem::Internal)?;
+    let most = edge.max_body_bytes;
     // The declared length is believed only when it is too large: nothing is allocated for it.
     let declared =
         request.headers().get(CONTENT_LENGTH).and_then(|value| value.to_str().ok()?.parse::<usize>().ok());
-    if declared.is_some_and(|length| length > MAX_BODY_BYTES) {
-        return Err(Problem::BodyTooLarge);
+    if declared.is_some_and(|length| length > most) {
+        return Err(Problem::BodyTooLarge(most));
     }
     // A small body has usually arrived with its head: then no timer is needed.
-    let collecting = collect(&mut payload);
+    let collecting = collect(&mut payload, most);
     let mut collecting = std::pin::pin!(collecting);
     if let Some(done) = collecting.as_mut().now_or_never() {
         return done;
     }
-    tokio::time::timeout(DEADLINE, collecting).await.unwrap_or(Err(Problem::BodyTimeout))
+    tokio::time::timeout(edge.body_deadline, collecting).await.unwrap_or(Err(Problem::BodyTimeout))
 }
 
-async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
+async fn collect(payload: &mut Payload, most: usize) -> Result<Bytes, Problem> {
     let Some(first) = payload.next().await else {
         return Ok(Bytes::new());
     };
     let first = first.map_err(|_| Problem::BodyBroken)?;
-    if first.len() > MAX_BODY_BYTES {
-        return Err(Problem::BodyTooLarge);
+    if first.len() > most {
+        return Err(Problem::BodyTooLarge(most));
     }
     let Some(second) = payload.next().await else {
         return Ok(first);
@@ -46,8 +45,8 @@ async fn collect(payload: &mut Payload) -> Result<Bytes, Problem> {
     let mut next = Some(second);
     while let Some(chunk) = next {
         let chunk = chunk.map_err(|_| Problem::BodyBroken)?;
-        if whole.len() + chunk.len() > MAX_BODY_BYTES {
-            return Err(Problem::BodyTooLarge);
+        if whole.len() + chunk.len() > most {
+            return Err(Problem::BodyTooLarge(most));
         }
         whole.extend_from_slice(&chunk);
         next = payload.next().await;
@@ -60,21 +59,26 @@ pub const DISCARDED: usize = 1024 * 1024;
 
 /// The whole body of a request that will be answered in any case. Of one that is too large so many bytes in all are read
 /// and forgotten, so that its sender sees the answer.
-pub async fn take_in(payload: &mut actix_web::dev::Payload, forgotten: usize) -> Result<Bytes, Problem> {
+pub async fn take_in(
+    payload: &mut actix_web::dev::Payload,
+    forgotten: usize,
+    edge: &Edge,
+) -> Result<Bytes, Problem> {
+    let most = edge.max_body_bytes;
     let collecting = async {
         let (mut whole, mut seen) = (BytesMut::new(), 0);
         while let Some(chunk) = payload.next().await {
             let chunk = chunk.map_err(|_| Problem::BodyBroken)?;
             seen += chunk.len();
-            if seen <= MAX_BODY_BYTES {
+            if seen <= most {
                 whole.extend_from_slice(&chunk);
             } else if seen > forgotten {
                 break;
             }
         }
-        if seen > MAX_BODY_BYTES { Err(Problem::BodyTooLarge) } else { Ok(whole.freeze()) }
+        if seen > most { Err(Problem::BodyTooLarge(most)) } else { Ok(whole.freeze()) }
     };
-    tokio::time::timeout(DEADLINE, collecting).await.unwrap_or(Err(Problem::BodyTimeout))
+    tokio::time::timeout(edge.body_deadline, collecting).await.unwrap_or(Err(Problem::BodyTimeout))
 }
 
 /// Refuses a body that is not of this media type, or that is compressed.

@@ -1,5 +1,6 @@
 //! What every request passes through, outermost: limits, context, panics, measurement, the log line.
 
+use std::net::IpAddr;
 use std::panic::AssertUnwindSafe;
 use std::pin::Pin;
 use std::task::{Context, Poll};
@@ -17,8 +18,10 @@ use futures_util::FutureExt as _;
 
 use super::body;
 use super::canonical_path::canonicalize;
+use super::connections::Connection;
+use super::edge::Edge;
 use super::gateway::authorize;
-use super::problem::{Dialect, MAX_HEAD_BYTES, MAX_URI_BYTES, Occasion, Problem, Shed};
+use super::problem::{Dialect, Occasion, Problem, Shed};
 use crate::services::{Core, Endpoint, RequestContext};
 
 const REQUEST_ID: HeaderName = HeaderName::from_static("x-request-id");
@@ -33,8 +36,11 @@ pub async fn around(
     mut request: ServiceRequest,
     next: Next<impl MessageBody + 'static>,
     core: Data<Core>,
+    edge: Data<Edge>,
 ) -> Result<ServiceResponse, Error> {
-    let context = context(&request, &core);
+    let mut turn = request.request().conn_data::<Connection>().map(|found| (found.begin(), found.is_http2()));
+    let context = context(&request, &core, &edge);
+    let address = context.address;
     let (started, request_id, trace_id) =
         (context.started, context.request_id.clone(), context.trace_id.clone());
     let (dialect, method) = (dialect_of(request.path()), request.method().clone());
@@ -47,11 +53,11 @@ pub async fn around(
         now: core.clock.now(),
         basic: false,
     };
-    let unlawful = check_limits(&request).or_else(|| secret_in_uri(&request));
+    let unlawful = check_limits(&request, &edge).or_else(|| secret_in_uri(&request));
     // Of a request that is refused for its head as well: its answer is lost by the same way.
     let (broken, rest) = match body_comes_first(&request) {
-        true if dialect == Dialect::Gateway => (None, leave_body_out(&mut request).await),
-        true => (take_body_in(&mut request).await.err(), None),
+        true if dialect == Dialect::Gateway => (None, leave_body_out(&mut request, &edge).await),
+        true => (take_body_in(&mut request, &edge).await.err(), None),
         false => (None, None),
     };
     let refused = unlawful.map(|problem| (problem, None)).or(broken);
@@ -78,7 +84,13 @@ pub async fn around(
         }
     };
     outcome.map(|response| {
-        observe(&core, &response, &method, started, &request_id, trace_id.as_deref());
+        observe(
+            &core,
+            &response,
+            &method,
+            started,
+            &Origin { request_id: &request_id, trace_id: trace_id.as_deref(), address },
+        );
         let response = match rest {
             Some(rest) => response.map_body(|_, body| BoxBody::new(WithRest { body, _rest: rest })),
             None => response,
@@ -87,7 +99,11 @@ pub async fn around(
             if let Ok(value) = HeaderValue::from_str(&request_id) {
                 head.headers_mut().insert(REQUEST_ID, value);
             }
-            body
+            match turn.take() {
+                // Over HTTP/2 the answer waits here until its caller has read it.
+                Some((turn, true)) => BoxBody::new(WithRest { body, _rest: turn }),
+                _ => body,
+            }
         })
     })
 }
@@ -102,10 +118,10 @@ fn body_comes_first(request: &ServiceRequest) -> bool {
 
 /// A body that can't be taken in leaves its rest: kept until the answer is sent, it makes actix close the
 /// connection instead of reading on.
-async fn take_body_in(request: &mut ServiceRequest) -> Result<(), (Problem, Option<Payload>)> {
+async fn take_body_in(request: &mut ServiceRequest, edge: &Edge) -> Result<(), (Problem, Option<Payload>)> {
     let mut payload = request.take_payload();
     let is_stream = request.version() == Version::HTTP_2;
-    match body::take_in(&mut payload, if is_stream { body::DISCARDED } else { 0 }).await {
+    match body::take_in(&mut payload, if is_stream { body::DISCARDED } else { 0 }, edge).await {
         Ok(bytes) => {
             request.set_payload(Payload::from(bytes));
             Ok(())
@@ -119,23 +135,23 @@ async fn take_body_in(request: &mut ServiceRequest) -> Result<(), (Problem, Opti
 
 /// The body is not what a gateway asks about, and whatever is wrong with it is the model's to say. Over HTTP/2 it is read
 /// and forgotten; in chunks its rest is kept, as above, and the answer does not wait for it.
-async fn leave_body_out(request: &mut ServiceRequest) -> Option<Payload> {
+async fn leave_body_out(request: &mut ServiceRequest, edge: &Edge) -> Option<Payload> {
     let mut payload = request.take_payload();
     if request.version() != Version::HTTP_2 {
         return Some(payload);
     }
     // However it ends, the question has an answer.
-    let _ = body::take_in(&mut payload, body::DISCARDED).await;
+    let _ = body::take_in(&mut payload, body::DISCARDED, edge).await;
     None
 }
 
-/// The body of an answer, and with it what is never read of the request.
-struct WithRest {
+/// The body of an answer, and with it what is to last as long: what is never read of the request, or its turn.
+struct WithRest<T> {
     body: BoxBody,
-    _rest: Payload,
+    _rest: T,
 }
 
-impl MessageBody for WithRest {
+impl<T: Unpin + 'static> MessageBody for WithRest<T> {
     type Error = <BoxBody as MessageBody>::Error;
 
     fn size(&self) -> BodySize {
@@ -162,9 +178,9 @@ impl Drop for InFlight {
     }
 }
 
-fn context(request: &ServiceRequest, core: &Core) -> RequestContext {
+fn context(request: &ServiceRequest, core: &Core, edge: &Edge) -> RequestContext {
     let mut drawn = core.draw_context(Endpoint::Api);
-    drawn.address = request.peer_addr().map(|address| address.ip());
+    drawn.address = request.peer_addr().map(|peer| edge.proxies.client(peer.ip(), request.headers()));
     let text = |name: &HeaderName| request.headers().get(name).and_then(|value| value.to_str().ok());
     if let Some(given) = text(&REQUEST_ID).or_else(|| text(&CLIENT_REQUEST_ID)).filter(|id| is_plain_id(id)) {
         drawn.request_id = given.into();
@@ -188,16 +204,16 @@ fn trace_id(value: &str) -> Option<String> {
         .then(|| id.to_owned())
 }
 
-fn check_limits(request: &ServiceRequest) -> Option<Problem> {
+fn check_limits(request: &ServiceRequest, edge: &Edge) -> Option<Problem> {
     let uri = request.uri();
     let uri_bytes = uri.path_and_query().map_or(0, |path| path.as_str().len());
-    if uri_bytes > MAX_URI_BYTES {
-        return Some(Problem::UriTooLong);
+    if uri_bytes > edge.max_uri_bytes {
+        return Some(Problem::UriTooLong(edge.max_uri_bytes));
     }
     // As on the wire in HTTP/1.1: name, colon, space, value, line end.
     let fields: usize =
         request.headers().iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum();
-    (uri_bytes + fields > MAX_HEAD_BYTES).then_some(Problem::HeadTooLarge)
+    (uri_bytes + fields > edge.max_head_bytes).then_some(Problem::HeadTooLarge(edge.max_head_bytes))
 }
 
 /// Parameters that nobody may put where every proxy and browser on the way can keep them (RFC 6749, section 2.3.1; RFC
@@ -208,7 +224,7 @@ const NEVER_IN_URI: [&str; 6] =
 /// Told to the caller although its request might be answered without: the secret is known to others now.
 fn secret_in_uri(request: &ServiceRequest) -> Option<Problem> {
     // What a gateway asks about has its own caller's query behind it.
-    if request.query_string().is_empty() || request.path().starts_with("/authorize") {
+    if request.query_string().is_empty() || authorize::is_at(request.path()) {
         return None;
     }
     let mut names = form_urlencoded::parse(request.query_string().as_bytes()).map(|(name, _)| name);
@@ -235,13 +251,19 @@ pub fn dialect_of(path: &str) -> Dialect {
     }
 }
 
+/// Whose request it was, for the log.
+struct Origin<'a> {
+    request_id: &'a str,
+    trace_id: Option<&'a str>,
+    address: Option<IpAddr>,
+}
+
 fn observe(
     core: &Core,
     response: &ServiceResponse,
     method: &actix_web::http::Method,
     started: Instant,
-    request_id: &str,
-    trace_id: Option<&str>,
+    origin: &Origin<'_>,
 ) {
     let elapsed = started.elapsed();
     let status = response.status();
@@ -259,13 +281,13 @@ fn observe(
     let micros = u64::try_from(elapsed.as_micros()).unwrap_or(u64::MAX);
     let status = status.as_u16();
     let is_of_gateway = authorize::is_at(response.request().path());
-    let address = response.request().peer_addr().map(|peer| tracing::field::display(peer.ip()));
+    let address = origin.address.map(tracing::field::display);
     // Issued tokens have their audit rows; a line for each is for those who look for something.
     macro_rules! line {
         ($level:ident, $message:literal) => {
             tracing::$level!(
-                request.id = request_id,
-                trace.id = trace_id,
+                request.id = origin.request_id,
+                trace.id = origin.trace_id,
                 http.method = method,
                 http.route = route,
                 http.status = status,

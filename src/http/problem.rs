@@ -48,11 +48,12 @@ pub enum Problem {
     NoRoute,
     MethodNotAllowed(&'static str),
     MediaType(&'static str),
-    BodyTooLarge,
+    /// With the limit in bytes, as in the next two of size.
+    BodyTooLarge(usize),
     BodyTimeout,
     BodyBroken,
-    UriTooLong,
-    HeadTooLarge,
+    UriTooLong(usize),
+    HeadTooLarge(usize),
     /// A handler panicked.
     Internal,
 }
@@ -63,12 +64,6 @@ impl From<Refusal> for Problem {
     }
 }
 
-/// Largest body in bytes.
-pub const MAX_BODY_BYTES: usize = 32 * 1024;
-/// Largest request head in bytes.
-pub const MAX_HEAD_BYTES: usize = 16 * 1024;
-/// Longest URI in bytes.
-pub const MAX_URI_BYTES: usize = 8 * 1024;
 /// What a caller should wait when the service is in trouble of its own, in seconds.
 const RETRY_AFTER_TROUBLE_SECONDS: &str = "2";
 /// What a caller should wait when too many ask at once, in seconds.
@@ -177,12 +172,12 @@ fn door(problem: &Problem) -> Row {
             INVALID_REQUEST,
             format!("the Content-Type must be {expected}, without a Content-Encoding"),
         ),
-        Problem::BodyTooLarge => row(
+        Problem::BodyTooLarge(most) => row(
             S::PAYLOAD_TOO_LARGE,
             "body-too-large",
             "RequestEntityTooLarge",
             INVALID_REQUEST,
-            format!("the body is larger than {MAX_BODY_BYTES} bytes"),
+            format!("the body is larger than {most} bytes"),
         ),
         Problem::BodyTimeout => row(
             S::REQUEST_TIMEOUT,
@@ -194,19 +189,19 @@ fn door(problem: &Problem) -> Row {
         Problem::BodyBroken => {
             row(S::BAD_REQUEST, "body-broken", "InvalidRequestContent", INVALID_REQUEST, "the body broke off")
         }
-        Problem::UriTooLong => row(
+        Problem::UriTooLong(most) => row(
             S::URI_TOO_LONG,
             "uri-too-long",
             "UriTooLong",
             INVALID_REQUEST,
-            format!("the URI is longer than {MAX_URI_BYTES} bytes"),
+            format!("the URI is longer than {most} bytes"),
         ),
-        Problem::HeadTooLarge => row(
+        Problem::HeadTooLarge(most) => row(
             S::REQUEST_HEADER_FIELDS_TOO_LARGE,
             "head-too-large",
             "RequestHeaderFieldsTooLarge",
             INVALID_REQUEST,
-            format!("the request head is larger than {MAX_HEAD_BYTES} bytes"),
+            format!("the request head is larger than {most} bytes"),
         ),
         // `table` has the other rows, so only `Internal` itself comes here.
         _ => row(
@@ -264,8 +259,12 @@ fn refused(refusal: &Refusal, dialect: Dialect) -> Row {
             "TooManyRequests",
             ("temporarily_unavailable", 90_055),
             match limited.limit {
-                Limit::Principal => "this principal asks for too many tokens; keep each until its refresh_by, and try again after Retry-After",
-                Limit::Client | Limit::Global => "too many failed attempts; correct the credentials, and try again after Retry-After",
+                Limit::Principal => {
+                    "this principal asks for too many tokens; keep each until its refresh_by, and try again after Retry-After"
+                }
+                Limit::Client | Limit::Global => {
+                    "too many failed attempts; correct the credentials, and try again after Retry-After"
+                }
             },
         ),
     }

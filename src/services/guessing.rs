@@ -90,11 +90,13 @@ impl Guessing {
             return None;
         }
         let client = match credentials {
-            Credentials::ClientSecret { client_id, .. } => match crate::domain::ids::ClientId::parse(client_id) {
-                // One count for all spellings of an id.
-                Ok(id) => self.hasher.hash_one(id),
-                Err(_) => self.hasher.hash_one(client_id),
-            },
+            Credentials::ClientSecret { client_id, .. } => {
+                match crate::domain::ids::ClientId::parse(client_id) {
+                    // One count for all spellings of an id.
+                    Ok(id) => self.hasher.hash_one(id),
+                    Err(_) => self.hasher.hash_one(client_id),
+                }
+            }
             Credentials::ClientAssertion(shown) => self.hasher.hash_one(shown.claimed_client()),
             Credentials::ManagementToken(_) => return None,
         };
@@ -142,7 +144,9 @@ impl Guessing {
                 None if is_over => {}
                 None => {
                     // Two that enter it at once share the window.
-                    let made = self.pairs.get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(Arc::default()));
+                    let made = self
+                        .pairs
+                        .get_or_insert_with(&key, || Ok::<_, std::convert::Infallible>(Arc::default()));
                     let Ok(window) = made;
                     window.count(now, WINDOW_SECONDS, self.per_minute);
                 }
@@ -218,7 +222,9 @@ mod tests {
     fn beyond_the_limit_in_all_failures_are_turned_away_and_enter_no_pair() {
         let guessing = Guessing::new(1, 3);
         for number in 0..3 {
-            guessing.failed(of(&guessing, &number.to_string(), "192.0.2.1"), at(0)).expect("within the limit");
+            guessing
+                .failed(of(&guessing, &number.to_string(), "192.0.2.1"), at(0))
+                .expect("within the limit");
         }
         let late = of(&guessing, "late", "192.0.2.1");
         let recorded: Vec<bool> =

@@ -55,7 +55,7 @@ struct Trail {
 
 impl Core {
     /// Issues a token, or says why not. Either way the record is durable before this returns, but for requests beyond what
-    /// can be answered.
+    /// can be answered, and of callers that are limited.
     pub async fn issue_token(
         &self,
         request: &TokenRequest<'_>,

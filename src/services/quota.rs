@@ -83,7 +83,10 @@ mod tests {
             }
             let limited = quotas.take(principal(number)).expect_err("the quota is spent");
             // Two a minute: the next one comes after half of it.
-            assert_eq!(limited, Limited { limit: Limit::Principal, retry_after_seconds: 30, is_recorded: true });
+            assert_eq!(
+                limited,
+                Limited { limit: Limit::Principal, retry_after_seconds: 30, is_recorded: true }
+            );
             assert!(!quotas.take(principal(number)).expect_err("still spent").is_recorded);
         }
     }

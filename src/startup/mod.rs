@@ -1,13 +1,13 @@
 //! The composition root: from a configuration to a running service.
 
 mod compose;
+mod listen;
 
 use std::net::{SocketAddr, TcpListener};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
 
 use actix_web::dev::{Server, ServerHandle};
-use actix_web::middleware::from_fn;
 use actix_web::web::Data;
 use actix_web::{App, HttpServer};
 use rustls::ServerConfig;
@@ -20,14 +20,15 @@ use crate::clock::{Clock, SystemClock};
 use crate::config::{Config, ConfigError, Tls};
 use crate::domain::signing_key::KeyPolicy;
 use crate::entropy::{Entropy, SystemEntropy};
+use crate::http::ops;
 use crate::http::ops::Draining;
-use crate::http::{middleware, ops, routes};
 use crate::services::Core;
 use crate::services::rotate_signing_keys::RotationError;
 use crate::storage::StorageError;
 use crate::worker;
 
 pub use compose::compose;
+use listen::public_server;
 
 /// Why the service does not start. Each text says what to do.
 #[derive(Debug, thiserror::Error)]
@@ -84,7 +85,7 @@ pub struct Running {
     unready: std::time::Duration,
     handles: [ServerHandle; 2],
     servers: [Server; 2],
-    worker: tokio::task::JoinHandle<()>,
+    background: [tokio::task::JoinHandle<()>; 2],
 }
 
 /// Starts everything; returns when both listeners accept connections.
@@ -106,29 +107,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     }
     let draining = Data::new(Draining::default());
     let io = |error: std::io::Error| StartError::Other(error.to_string());
-    let data = Data::from(Arc::clone(&core));
-    let app = move || {
-        let around = data.clone();
-        App::new()
-            .app_data(data.clone())
-            .wrap(from_fn(move |request, next| middleware::around(request, next, around.clone())))
-            .configure(routes::configure)
-    };
-    let server = HttpServer::new(app)
-        .workers(
-            config
-                .server
-                .workers
-                .unwrap_or_else(|| std::thread::available_parallelism().map_or(2, Into::into)),
-        )
-        .client_request_timeout(std::time::Duration::from_secs(10))
-        .shutdown_timeout(config.server.drain_seconds)
-        .disable_signals();
-    let server = match tls {
-        Some(tls) => server.listen_rustls_0_23(public, tls),
-        None => server.listen(public),
-    };
-    let server = server.map_err(io)?.run();
+    let (server, connections) = public_server(config, &core, public, tls).map_err(io)?;
     let (ops_data, ops_draining) = (Data::from(Arc::clone(&core)), draining.clone());
     let ops_server = HttpServer::new(move || {
         App::new().app_data(ops_data.clone()).app_data(ops_draining.clone()).configure(ops::configure)
@@ -140,7 +119,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
     .run();
     core.metrics.ready.set(1);
     tracing::info!(server.address = %public_address, ops.address = %ops_address, region = %config.region.name, issuer = %config.server.issuer, "serving");
-    let worker = tokio::spawn(worker::run(Arc::clone(&core)));
+    let background = [tokio::spawn(worker::run(Arc::clone(&core))), tokio::spawn(connections.watch())];
     let handles = [server.handle(), ops_server.handle()];
     Ok(Running {
         core,
@@ -150,7 +129,7 @@ pub async fn start(config: &Config, parts: Parts) -> Result<Running, StartError>
         unready: std::time::Duration::from_secs(config.server.unready_seconds),
         handles,
         servers: [server, ops_server],
-        worker,
+        background,
     })
 }
 
@@ -185,7 +164,7 @@ impl Running {
     pub async fn serve(self) -> std::io::Result<()> {
         let [public, ops] = self.servers;
         let outcome = tokio::join!(public, ops);
-        self.worker.abort();
+        self.background.iter().for_each(tokio::task::JoinHandle::abort);
         // What was measured since the worker last wrote it.
         if let Err(error) = self.core.keep_latencies().await {
             tracing::debug!(error = %error, "the last latencies could not be written");

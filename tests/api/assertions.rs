@@ -17,7 +17,8 @@ const CLOSED: u32 = 7_000_215;
 
 /// A service with a key of READER's.
 fn with_key() -> (TestApp, Signer, String) {
-    let (app, signer) = (TestApp::start(), Signer::p256());
+    let (app, signer) =
+        (TestApp::with(|deployment| deployment.more_config = GUESS_FREELY.to_owned()), Signer::p256());
     let key_id = app.register(&READER, &signer);
     (app, signer, key_id)
 }

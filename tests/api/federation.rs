@@ -24,7 +24,7 @@ fn with_issuer() -> (TestApp, Issuer, Signer, String) {
 }
 
 fn trusting(entries: &str) -> TestApp {
-    TestApp::with(|deployment| deployment.more_config = entries.to_owned())
+    TestApp::with(|deployment| deployment.more_config = format!("{entries}\n{GUESS_FREELY}"))
 }
 
 /// A token of the issuer, with members altered.

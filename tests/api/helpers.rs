@@ -34,6 +34,8 @@ pub const OTHER_TENANT: &str = "99999999-9999-9999-9999-999999999999";
 pub const OTHER_SUBSCRIPTION: &str = "/subscriptions/88888888-8888-8888-8888-888888888888";
 /// ARM demands one; any will do.
 pub const V: &str = "api-version=2022-02-01-preview";
+/// For tests that fail more often than a caller may.
+pub const GUESS_FREELY: &str = "[limits]\nmax_failures_per_minute = 0\n";
 const REGISTRY: &str = include_str!("registry.toml");
 const OTHER_REGISTRY: &str = include_str!("other_tenant.toml");
 
@@ -84,6 +86,8 @@ pub struct Deployment {
     folder: TempDir,
     pub ca_pem: String,
     pub algorithm: &'static str,
+    /// Further lines of `[server]`.
+    pub more_server: String,
     /// Further sections of the configuration.
     pub more_config: String,
     pub clock: Arc<ManualClock>,
@@ -109,6 +113,7 @@ impl Deployment {
             ca_pem: make_certificates(folder.path()),
             folder,
             algorithm: "ES256",
+            more_server: String::new(),
             more_config: String::new(),
             clock: Arc::new(ManualClock::at(beginning())),
             entropy: Arc::default(),
@@ -136,10 +141,11 @@ impl Deployment {
     pub fn try_config(&self) -> Result<Config, ConfigError> {
         let file = self.path("wsts.toml");
         let text = format!(
-            "[server]\nlisten = \"127.0.0.1:0\"\nissuer = \"{ISSUER}\"\nworkers = 2\nunready_seconds = 0\ndrain_seconds = 5\n\
+            "[server]\nlisten = \"127.0.0.1:0\"\nissuer = \"{ISSUER}\"\nworkers = 2\nunready_seconds = 0\ndrain_seconds = 5\n{}\
              [server.tls]\ncertificate_file = {:?}\nkey_file = {:?}\n[ops]\nlisten = \"127.0.0.1:0\"\n\
              [region]\nname = \"local\"\n[storage]\nsqlite_file = {:?}\n[secrets]\nkek_file = {:?}\npepper_file = {:?}\n\
              [keys]\nalgorithm = \"{}\"\n{}",
+            self.more_server,
             self.path("server.pem"),
             self.path("server.key"),
             self.path("wsts.db"),

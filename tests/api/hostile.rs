@@ -79,6 +79,10 @@ fn paths() -> Vec<String> {
         format!("/{TENANT}/discovery/v2.0/keys"),
         "/regions/local/jwks.json".to_owned(),
         "/metadata/endpoints".to_owned(),
+        "/authorize".to_owned(),
+        "/oauth2/revoke".to_owned(),
+        "/oauth2/introspect".to_owned(),
+        "/revocations".to_owned(),
         "/".to_owned(),
         "*".to_owned(),
     ];
@@ -154,6 +158,38 @@ fn no_request_is_answered_with_5xx() {
     let metrics = app.get_ops("/metrics").text();
     assert!(metrics.contains("sts_panics_total{region=\"local\"} 0"), "a handler panicked");
     app.get_ops("/readyz").expect(200);
+}
+
+#[test]
+fn compressed_bodies_are_refused_and_lengths_that_are_only_declared_cost_nothing() {
+    let app = TestApp::start();
+    let bearer = format!("Authorization: Bearer {}", app.management_token(&OWNER));
+    let form = "Content-Type: application/x-www-form-urlencoded";
+    let json = "Content-Type: application/json";
+    // What a gzip of it would hold is never known: it is not inflated.
+    let gzip = [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 3, 0, 0, 0, 0, 0, 0, 0, 0, 0];
+    for encoding in ["gzip", "br", "zstd", "deflate", "identity"] {
+        let encoding = format!("Content-Encoding: {encoding}");
+        let token = raw::request("POST", "/oauth2/token", &[form, &encoding], &gzip);
+        assert_eq!(raw::send(&app, &token).expect("an answer").status, 415, "{encoding}");
+        let api = raw::request("POST", "/v1.0/servicePrincipals", &[json, &bearer, &encoding], &gzip);
+        assert_eq!(raw::send(&app, &api).expect("an answer").status, 415, "{encoding}");
+    }
+    for length in ["10485760", "4294967296", "18446744073709551615", "99999999999999999999999"] {
+        let head = format!(
+            "POST /oauth2/token HTTP/1.1\r\nHost: localhost\r\n{form}\r\nContent-Length: {length}\r\n\r\n"
+        );
+        // What is no number of 64 bits is a bad request.
+        let answer = raw::send(&app, head.as_bytes()).expect("an answer, and no wait for the body");
+        assert!([400, 413].contains(&answer.status), "{length}: {}", answer.status);
+    }
+    // A token of 10 MB is no head: an answer, or the end of the connection.
+    let token = format!("Authorization: Bearer {}", "a".repeat(10 << 20));
+    let path = format!("{}/token?{V}", webservice("scorer"));
+    if let Some(answer) = raw::send(&app, &raw::request("POST", &path, &[&token], b"")) {
+        assert!([400, 431].contains(&answer.status), "{}", answer.status);
+    }
+    app.token_as(&READER, "scorer").expect(200);
 }
 
 #[test]

@@ -1,6 +1,7 @@
 //! The same answers over HTTP/2, where one that is given before its request was read is lost.
 
 use std::sync::Arc;
+use std::time::{Duration, Instant};
 
 use actix_web::web::Bytes;
 use http::{HeaderMap, Request};
@@ -11,8 +12,8 @@ use tokio_rustls::TlsConnector;
 
 use crate::helpers::*;
 
-/// Sends one request on a connection of its own; gives status and headers, or panics when the stream is reset.
-pub fn send(app: &TestApp, request: Request<()>, body: &'static [u8]) -> (u16, HeaderMap) {
+/// TLS that asks for HTTP/2.
+fn connector(app: &TestApp) -> TlsConnector {
     let mut roots = RootCertStore::empty();
     roots.add(CertificateDer::from_pem_slice(app.deployment.ca_pem.as_bytes()).unwrap()).unwrap();
     let mut config = ClientConfig::builder_with_provider(Arc::new(rustls::crypto::ring::default_provider()))
@@ -21,11 +22,36 @@ pub fn send(app: &TestApp, request: Request<()>, body: &'static [u8]) -> (u16, H
         .with_root_certificates(roots)
         .with_no_client_auth();
     config.alpn_protocols = vec![b"h2".to_vec()];
-    let address = app.public;
+    TlsConnector::from(Arc::new(config))
+}
+
+/// Asks for something and grants no window to its answer; how long until the connection is ended, of 20 s at most.
+pub fn never_read(app: &TestApp, path: &str) -> Duration {
+    let (connector, address, request) = (connector(app), app.public, request("GET", path).body(()).unwrap());
+    app.block_on(async move {
+        let tcp = TcpStream::connect(address).await.unwrap();
+        let tls = connector.connect(ServerName::try_from("localhost").unwrap(), tcp).await.unwrap();
+        let (client, connection) =
+            h2::client::Builder::new().initial_window_size(0).handshake::<_, Bytes>(tls).await.unwrap();
+        let began = Instant::now();
+        let driven = tokio::spawn(connection);
+        let mut client = client.ready().await.unwrap();
+        let (answer, _stream) = client.send_request(request, true).unwrap();
+        let answer = answer.await.expect("a head needs no window");
+        assert_eq!(answer.status(), 200);
+        let ended = tokio::time::timeout(Duration::from_secs(20), driven).await;
+        ended.expect("the connection still stands").unwrap().ok();
+        began.elapsed()
+    })
+}
+
+/// Sends one request on a connection of its own; gives status and headers, or panics when the stream is reset.
+pub fn send(app: &TestApp, request: Request<()>, body: &'static [u8]) -> (u16, HeaderMap) {
+    let (connector, address) = (connector(app), app.public);
     app.block_on(async move {
         let tcp = TcpStream::connect(address).await.unwrap();
         let name = ServerName::try_from("localhost").unwrap();
-        let tls = TlsConnector::from(Arc::new(config)).connect(name, tcp).await.unwrap();
+        let tls = connector.connect(name, tcp).await.unwrap();
         let (client, connection) = h2::client::handshake(tls).await.unwrap();
         tokio::spawn(connection);
         let mut client = client.ready().await.unwrap();

@@ -48,7 +48,9 @@ fn every_series_is_there_at_zero_before_the_first_request() {
     assert_eq!(metrics.header("content-type"), Some("text/plain; version=0.0.4; charset=utf-8"));
     let metrics = metrics.text();
     for endpoint in ["oauth", "v1", "v2"] {
-        for outcome in ["issued", "invalid_request", "invalid_client", "access_denied", "error", "shed"] {
+        for outcome in
+            ["issued", "invalid_request", "invalid_client", "access_denied", "rate_limited", "error", "shed"]
+        {
             let labels = [format!("endpoint=\"{endpoint}\""), format!("outcome=\"{outcome}\"")];
             let labels: Vec<&str> = labels.iter().map(String::as_str).collect();
             assert_eq!(value(&metrics, "sts_token_requests_total", &labels), Some(0.0), "{labels:?}");
@@ -63,6 +65,8 @@ fn every_series_is_there_at_zero_before_the_first_request() {
         ("sts_audit_records_total", "sink=\"database\""),
         ("sts_audit_records_dropped_total", "region=\"local\""),
         ("sts_panics_total", "region=\"local\""),
+        ("sts_rate_limited_total", "scope=\"client\""),
+        ("sts_connections_cut_total", "reason=\"stalled\""),
         ("sts_clock_offset_seconds", "region=\"local\""),
     ] {
         assert_eq!(value(&metrics, name, &[labels]), Some(0.0), "{name}");

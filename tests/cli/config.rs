@@ -52,6 +52,21 @@ fn what_can_not_be_is_refused_by_name() {
         "[limits]\nmax_refusals_per_second = 0\n[ops]",
         "limits.max_refusals_per_second must be at least 1",
     );
+    for (line, words) in [
+        ("max_body_bytes = 100", "limits.max_body_bytes must be 4096 to 1048576"),
+        ("max_head_bytes = 1000000", "limits.max_head_bytes must be 4096 to 65536"),
+        ("max_uri_bytes = 20000", "limits.max_uri_bytes must be 1024 to 16384"),
+        ("head_deadline_seconds = 0", "limits.head_deadline_seconds must be 1 to 60"),
+        ("body_deadline_seconds = 61", "limits.body_deadline_seconds must be 1 to 60"),
+        ("keep_alive_seconds = 0", "limits.keep_alive_seconds must be 1 to 300"),
+        ("tls_handshake_seconds = 0", "limits.tls_handshake_seconds must be 1 to 60"),
+        ("max_connections = 0", "limits.max_connections must be 1 to"),
+        ("max_failures_per_minute = -1", "max_failures_per_minute"),
+    ] {
+        refused(&place, "[ops]", &format!("[limits]\n{line}\n[ops]"), words);
+    }
+    let proxies = "[server]\ntrusted_proxies = [\"10.0.0.1/8\"]";
+    refused(&place, "[server]", proxies, "`10.0.0.1/8` is neither an address nor a block");
     refused(&place, "[server]", "[server]\ndrain_seconds = 9999999", "server.drain_seconds");
     refused(&place, "certificate_file = \"", "certificate_file = \"no-", "TLS: ");
     refused(&place, "name = \"local\"", "name = \"two words\"", "two words");
@@ -97,6 +112,15 @@ fn plain_http_is_for_loopback_only() {
         let ended = place.run(&["config", "check", "--config", "plain.toml"]).expect(1);
         assert!(ended.err.contains("plain HTTP is served on a loopback address only"), "{}", ended.err);
     }
+    // Or behind proxies, which must be named.
+    let behind = "[server]\nplain_http_behind_proxies = true\n";
+    let open = plain.replacen("127.0.0.1", "0.0.0.0", 1).replacen("[server]", behind, 1);
+    place.write("plain.toml", &open);
+    let ended = place.run(&["config", "check", "--config", "plain.toml"]).expect(1);
+    assert!(ended.err.contains("needs server.trusted_proxies"), "{}", ended.err);
+    let named = open.replacen(behind, &format!("{behind}trusted_proxies = [\"192.0.2.1\"]\n"), 1);
+    place.write("plain.toml", &named);
+    place.run(&["config", "check", "--config", "plain.toml"]).expect(0);
 }
 
 #[test]

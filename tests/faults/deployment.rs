@@ -178,7 +178,8 @@ impl Deployment {
         self.folder.path().join(name)
     }
 
-    /// The configuration of a replica. Few principals make all of the load, so they have no quota.
+    /// The configuration of a replica. Few principals make all of the load, from one address, so
+    /// neither has a limit.
     fn config(&self, replica: usize) -> PathBuf {
         let ports = self.ports[replica];
         let folder = self.folder.path().display().to_string();
@@ -188,7 +189,7 @@ impl Deployment {
              [region]\nname = \"{}\"\n{}[storage]\n{storage}[secrets]\nkek_file = \"{folder}/kek\"\n\
              pepper_file = \"{folder}/pepper\"\n[audit]\nspool_file = \"{folder}/spool-{replica}/wsts.spool\"\n\
              [log]\nformat = \"json\"\n\
-             [limits]\nmax_tokens_per_principal_per_minute = 0\n",
+             [limits]\nmax_tokens_per_principal_per_minute = 0\nmax_connections_per_address = 0\n",
             ports[0],
             ports[1],
             self.regions[replica],
