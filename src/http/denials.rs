@@ -7,13 +7,12 @@ use super::problem::{Dialect, INVALID_REQUEST, Row, row};
 use crate::domain::credential_method::CredentialMethod;
 use crate::domain::denial::Denial;
 use crate::domain::region::RegionAddress;
+use crate::domain::webservice::AuthMode;
 
 pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
     use StatusCode as S;
-    if dialect == Dialect::Gateway {
-        return of_check(denial);
-    }
     match denial {
+        _ if dialect == Dialect::Gateway => of_check(denial),
         // One answer for every fault of a credential: nobody learns which client ids exist.
         Denial::UnknownClient
         | Denial::MalformedSecret
@@ -67,12 +66,8 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             ("invalid_target", 500_011),
             "no such webservice, or this principal has no role (at least Reader) on its workspace",
         ),
-        Denial::NotTokenAuth(mode) => {
-            auth_mode(format!("the webservice has auth mode `{mode}`: there are no tokens for it"))
-        }
-        Denial::NotKeyAuth(mode) => auth_mode(format!(
-            "the webservice has auth mode `{mode}`: its keys are neither shown nor regenerated"
-        )),
+        Denial::NotTokenAuth(mode) => mode_mismatch(mode, "there are no tokens for it"),
+        Denial::NotKeyAuth(mode) => mode_mismatch(mode, "its keys are neither shown nor regenerated"),
         Denial::Misdirected => misdirected(&[]),
         Denial::LifetimeTooShort => row(
             S::BAD_REQUEST,
@@ -98,8 +93,14 @@ fn method_not_allowed(method: CredentialMethod) -> Row {
     )
 }
 
-fn auth_mode(text: String) -> Row {
-    row(StatusCode::BAD_REQUEST, "auth-mode-mismatch", "AuthModeMismatch", ("invalid_target", 500_011), text)
+fn mode_mismatch(mode: AuthMode, what: &str) -> Row {
+    row(
+        StatusCode::BAD_REQUEST,
+        "auth-mode-mismatch",
+        "AuthModeMismatch",
+        ("invalid_target", 500_011),
+        format!("the webservice has auth mode `{mode}`: {what}"),
+    )
 }
 
 /// Says where tokens for the workspace are issued, in words and as data (RFC 9110, section 15.5.20). Only who may have

@@ -82,7 +82,9 @@ fn by_query(request: &HttpRequest, policy: &Policy) -> Result<Option<WebserviceI
 /// `%`, so nothing is decoded here.
 fn by_path(path: &str) -> Option<WebserviceId> {
     let tail = path.strip_prefix(PATH)?;
-    let end = tail.match_indices('/').nth(SLASHES).map_or(tail.len(), |(at, _)| at);
+    let mut slashes = tail.match_indices('/').skip(SLASHES - 1);
+    slashes.next()?;
+    let end = slashes.next().map_or(tail.len(), |(at, _)| at);
     tail.get(..end).and_then(|id| WebserviceId::parse(id).ok())
 }
 
