@@ -193,6 +193,22 @@ fn what_is_taken_from_a_principal_is_taken_from_its_tokens() {
 }
 
 #[test]
+fn a_token_is_not_that_of_another_principal_with_the_same_client_id() {
+    let mut app = TestApp::of_one_tenant();
+    let token = token(&app);
+    ask(&app, "scorer", &token).expect(200);
+    app.api(&OWNER).delete(&format!("/v1.0/servicePrincipals/{}", READER.object_id)).expect(204);
+    let client = READER.client_id;
+    app.apply(&format!(
+        "[[principals]]\nclient_id = \"{client}\"\nobject_id = \"0b000000-0000-0000-0000-00000000000a\"\n\
+         tenant = \"{TENANT}\"\nname = \"another\"\nsecret_lifetime_days = 1\n[[role_assignments]]\n\
+         principal = \"{client}\"\nrole = \"Reader\"\nscope = \"{WORKSPACE}\"\n"
+    ));
+    is_refused(&ask(&app, "scorer", &token), 403, "access-denied");
+    ask(&app, "scorer", &self::token(&app)).expect(200);
+}
+
+#[test]
 fn a_withdrawn_signing_key_takes_its_tokens_along() {
     let app = TestApp::start();
     app.advance(3600);
