@@ -3,7 +3,12 @@
 use std::path::Path;
 use std::time::Duration;
 
+use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
+use ureq::typestate::AgentScope;
+// Not under semver: a later ureq may ask for another form, which then doesn't compile.
+use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+use ureq::unversioned::transport::DefaultConnector;
 
 /// Largest answer that is read.
 const MAX_ANSWER_BYTES: u64 = 256 * 1024;
@@ -39,6 +44,26 @@ impl HttpsError {
 /// An agent that trusts the public CAs, or only the ones in a PEM file. The deadline counts from the name's resolution to
 /// the last byte.
 pub fn agent(ca: Option<&Path>, deadline: Duration) -> Result<ureq::Agent, HttpsError> {
+    let config = config(ca, deadline)?.build();
+    Ok(ureq::Agent::with_parts(config, DefaultConnector::default(), DefaultResolver::default()))
+}
+
+/// Like [`agent`]; connects only to what `resolver` gives. It is not asked where a proxy that the environment names
+/// resolves the name instead, which only happens when it `may_proxy`.
+pub fn guarded_agent(
+    ca: Option<&Path>,
+    deadline: Duration,
+    resolver: impl Resolver,
+    may_proxy: bool,
+) -> Result<ureq::Agent, HttpsError> {
+    let mut config = config(ca, deadline)?;
+    if !may_proxy {
+        config = config.proxy(None);
+    }
+    Ok(ureq::Agent::with_parts(config.build(), DefaultConnector::default(), resolver))
+}
+
+fn config(ca: Option<&Path>, deadline: Duration) -> Result<ConfigBuilder<AgentScope>, HttpsError> {
     let mut tls = TlsConfig::builder();
     if let Some(path) = ca {
         let fail = |error: &dyn std::fmt::Display| HttpsError::local(format!("{}: {error}", path.display()));
@@ -54,13 +79,11 @@ pub fn agent(ca: Option<&Path>, deadline: Duration) -> Result<ureq::Agent, Https
         }
         tls = tls.root_certs(RootCerts::new_with_certs(&roots));
     }
-    let config = ureq::Agent::config_builder()
+    Ok(ureq::Agent::config_builder()
         .tls_config(tls.build())
         .timeout_global(Some(deadline))
         .max_redirects(0)
-        .http_status_as_error(false)
-        .build();
-    Ok(config.into())
+        .http_status_as_error(false))
 }
 
 /// Status and text of an answer.
@@ -71,6 +94,10 @@ pub fn text(
     let fail = |error: ureq::Error| HttpsError::of(url, &error);
     let mut answer = answer.map_err(fail)?;
     let status = answer.status().as_u16();
+    if let Some(encoding) = answer.headers().get("content-encoding") {
+        // Nobody asked for one (RFC 9110, section 12.5.3).
+        return Err(HttpsError::local(format!("{url}: its answer is encoded, {encoding:?}")));
+    }
     let text = answer.body_mut().with_config().limit(MAX_ANSWER_BYTES).read_to_string().map_err(fail)?;
     Ok((status, text))
 }

@@ -4,7 +4,10 @@
 //! fetched when they are first needed, by one request at a time for each issuer, and kept; an issuer that does not
 //! answer slows its own callers only, and only now and then.
 
+mod reach;
+
 use std::collections::HashMap;
+use std::net::IpAddr;
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::time::Duration;
@@ -13,6 +16,8 @@ use arc_swap::ArcSwapOption;
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use ureq::http::Uri;
+
+use self::reach::Reach;
 
 use crate::clock::Clock;
 use crate::https_client;
@@ -40,6 +45,12 @@ pub struct TrustedIssuer {
     pub jwks_uri: Option<String>,
     /// `aud` of its access tokens that the API takes as they are, in place of a management token; none when absent.
     pub bearer_audience: Option<String>,
+    /// Its host may have an address that is not public: private, link-local or loopback.
+    #[serde(default)]
+    pub allow_private_addresses: bool,
+    /// It may be asked over plain HTTP, at loopback addresses only.
+    #[serde(default)]
+    pub allow_plain_http: bool,
 }
 
 impl TrustedIssuer {
@@ -47,8 +58,13 @@ impl TrustedIssuer {
     /// What is wrong with the entry.
     pub fn check(&self) -> Result<(), String> {
         for url in std::iter::once(&self.issuer).chain(&self.jwks_uri) {
-            if origin(url).is_none() {
+            let Some(Origin { plain, host, .. }) = origin(url) else {
                 return Err(format!("`{url}` must be an address that begins with https:// and a host"));
+            };
+            if plain && !(self.allow_plain_http && names_loopback(&host)) {
+                return Err(format!(
+                    "`{url}` must be an address that begins with https:// and a host; http:// needs allow_plain_http = true and a loopback address"
+                ));
             }
         }
         if self.issuer.contains(['?', '#']) {
@@ -62,7 +78,11 @@ impl TrustedIssuer {
     }
 
     fn agent(&self) -> Result<ureq::Agent, String> {
-        https_client::agent(self.ca_file.as_deref(), DEADLINE / 2).map_err(|error| error.to_string())
+        let reach = Reach { private: self.allow_private_addresses };
+        // A proxy's loopback addresses are not the ones of this machine.
+        let may_proxy = !self.allow_plain_http;
+        https_client::guarded_agent(self.ca_file.as_deref(), DEADLINE / 2, reach, may_proxy)
+            .map_err(|error| error.to_string())
     }
 }
 
@@ -229,16 +249,35 @@ fn discovered(settings: &TrustedIssuer, document: &str) -> Result<String, String
     Ok(found.jwks_uri)
 }
 
-/// Host and port of an https URL; not of one with a name before the host, which would hide which host it is.
-fn origin(url: &str) -> Option<(String, u16)> {
+#[derive(Debug, PartialEq, Eq)]
+struct Origin {
+    /// http, not https.
+    plain: bool,
+    host: String,
+    port: u16,
+}
+
+/// Of an http or https URL; not of one with a name before the host, which would hide which host it is.
+fn origin(url: &str) -> Option<Origin> {
     let url: Uri = url.parse().ok()?;
-    let authority = url.authority().filter(|_| url.scheme_str() == Some("https"))?;
+    let (plain, usual) = match url.scheme_str()? {
+        "https" => (false, 443),
+        "http" => (true, 80),
+        _ => return None,
+    };
+    let authority = url.authority()?;
     let host = authority.host();
     let port = match authority.as_str().strip_prefix(host)? {
-        "" => 443,
+        "" => usual,
         _ => authority.port_u16()?,
     };
-    (!host.is_empty()).then(|| (host.to_ascii_lowercase(), port))
+    (!host.is_empty()).then(|| Origin { plain, host: host.to_ascii_lowercase(), port })
+}
+
+/// Whether the host is this machine by its name alone. Its addresses are looked at once more when it is connected to.
+fn names_loopback(host: &str) -> bool {
+    let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
+    host == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
 }
 
 #[cfg(test)]
@@ -248,7 +287,14 @@ mod tests {
     const ISSUER: &str = "https://issuer.example/tenant";
 
     fn settings() -> TrustedIssuer {
-        TrustedIssuer { issuer: ISSUER.to_owned(), ca_file: None, jwks_uri: None, bearer_audience: None }
+        TrustedIssuer {
+            issuer: ISSUER.to_owned(),
+            ca_file: None,
+            jwks_uri: None,
+            bearer_audience: None,
+            allow_private_addresses: false,
+            allow_plain_http: false,
+        }
     }
 
     #[test]
@@ -290,6 +336,17 @@ mod tests {
             "",
         ] {
             assert!(check(issuer).is_err(), "{issuer}");
+        }
+        let plain = |issuer: &str| {
+            TrustedIssuer { issuer: issuer.to_owned(), allow_plain_http: true, ..settings() }.check()
+        };
+        for issuer in ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:80/tenant"] {
+            assert!(check(issuer).is_err(), "{issuer}");
+            assert_eq!(plain(issuer), Ok(()));
+        }
+        for issuer in ["http://issuer.example", "http://10.0.0.1", "http://localhost.evil", "ftp://localhost"]
+        {
+            assert!(plain(issuer).is_err(), "{issuer}");
         }
         let no_ca = TrustedIssuer { ca_file: Some("/nowhere/ca.pem".into()), ..settings() };
         assert!(no_ca.check().is_err_and(|error| error.starts_with("/nowhere/ca.pem: ")));

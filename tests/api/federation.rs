@@ -23,18 +23,18 @@ fn with_issuer() -> (TestApp, Issuer, Signer, String) {
     (app, issuer, key, id)
 }
 
-fn trusting(entries: &str) -> TestApp {
+pub fn trusting(entries: &str) -> TestApp {
     TestApp::with(|deployment| deployment.more_config = format!("{entries}\n{GUESS_FREELY}"))
 }
 
 /// A token of the issuer, with members altered.
-fn token(app: &TestApp, issuer: &Issuer, key: &Signer, members: &Value) -> String {
+pub fn token(app: &TestApp, issuer: &Issuer, key: &Signer, members: &Value) -> String {
     key.sign(&key.header_with_kid("main"), &with(&federated_claims(app, &issuer.url), members))
 }
 
 /// The issuer can't be asked: the caller is told to come again, and nothing of why.
 #[track_caller]
-fn assert_unavailable(app: &TestApp, answer: &Answer) {
+pub fn assert_unavailable(app: &TestApp, answer: &Answer) {
     assert_eq!(answer.status, 503, "{}", answer.text());
     assert_eq!(answer.header("retry-after"), Some("2"));
     assert_eq!(answer.header("cache-control"), Some("no-store"));
@@ -592,7 +592,8 @@ fn a_server_with_a_certificate_of_another_ca_is_not_the_issuer() {
     let ca = folder.path().join("ca.pem");
     std::fs::write(&ca, make_certificates(folder.path())).unwrap();
     // Of another private CA, and of the public ones.
-    let public = format!("[[federation.issuers]]\nissuer = \"{}\"\n", issuer.url);
+    let public =
+        format!("[[federation.issuers]]\nissuer = \"{}\"\nallow_private_addresses = true\n", issuer.url);
     for entry in [trusted(&issuer.url, &ca), public] {
         let app = trusting(&entry);
         trust(&app, &READER, &issuer.url, &json!({}));

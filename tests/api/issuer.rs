@@ -41,17 +41,25 @@ struct State {
     fetched: Mutex<Vec<String>>,
     delay_millis: AtomicU64,
     trickles: AtomicBool,
+    encodes: AtomicBool,
+    asked_to_encode: AtomicBool,
 }
 
 async fn answer(request: HttpRequest, state: Data<State>) -> HttpResponse {
     let path = request.path().to_owned();
     state.fetched.lock().unwrap().push(path.clone());
     tokio::time::sleep(Duration::from_millis(state.delay_millis.load(Ordering::SeqCst))).await;
+    if request.headers().contains_key("accept-encoding") {
+        state.asked_to_encode.store(true, Ordering::SeqCst);
+    }
     let found = state.answers.lock().unwrap().get(&path).cloned();
     let (status, location, body) = found.unwrap_or((404, None, String::new()));
     let mut response = HttpResponse::build(StatusCode::from_u16(status).unwrap());
     if let Some(location) = location {
         response.insert_header(("location", location));
+    }
+    if state.encodes.load(Ordering::SeqCst) {
+        response.insert_header(("content-encoding", "gzip"));
     }
     response.content_type("application/json");
     if !state.trickles.load(Ordering::SeqCst) {
@@ -68,6 +76,10 @@ async fn answer(request: HttpRequest, state: Data<State>) -> HttpResponse {
 impl Issuer {
     /// Publishes its discovery document and no key yet.
     pub fn start() -> Self {
+        Self::start_as("https")
+    }
+
+    pub fn start_as(scheme: &str) -> Self {
         let folder = TempDir::new().unwrap();
         let ca = make_certificates(folder.path());
         std::fs::write(folder.path().join("ca.pem"), ca).unwrap();
@@ -81,12 +93,16 @@ impl Issuer {
             .unwrap();
         let state = Data::new(State::default());
         let shared = state.clone();
+        let plain = scheme == "http";
         let (tell, told) = mpsc::channel();
         let thread = std::thread::spawn(move || {
             actix_web::rt::System::new().block_on(async move {
                 let app = move || App::new().app_data(shared.clone()).default_service(web::to(answer));
                 let server = HttpServer::new(app).workers(1).disable_signals();
-                let server = server.bind_rustls_0_23("127.0.0.1:0", tls).unwrap();
+                let server = match plain {
+                    true => server.bind("127.0.0.1:0").unwrap(),
+                    false => server.bind_rustls_0_23("127.0.0.1:0", tls).unwrap(),
+                };
                 let port = server.addrs()[0].port();
                 let running = server.run();
                 tell.send((port, running.handle())).unwrap();
@@ -95,7 +111,7 @@ impl Issuer {
         });
         let (port, handle) = told.recv().unwrap();
         let issuer = Self {
-            url: format!("https://localhost:{port}"),
+            url: format!("{scheme}://localhost:{port}"),
             folder,
             state: state.into_inner(),
             handle,
@@ -143,6 +159,15 @@ impl Issuer {
         self.state.trickles.store(true, Ordering::SeqCst);
     }
 
+    /// From now on it says that its answers are compressed.
+    pub fn encode(&self) {
+        self.state.encodes.store(true, Ordering::SeqCst);
+    }
+
+    pub fn was_asked_to_encode(&self) -> bool {
+        self.state.asked_to_encode.load(Ordering::SeqCst)
+    }
+
     /// How often a path was asked for.
     pub fn fetches(&self, path: &str) -> usize {
         self.state.fetched.lock().unwrap().iter().filter(|fetched| *fetched == path).count()
@@ -167,7 +192,9 @@ impl Drop for Issuer {
 
 /// A section of the configuration.
 pub fn trusted(issuer: &str, ca_file: &std::path::Path) -> String {
-    format!("[[federation.issuers]]\nissuer = \"{issuer}\"\nca_file = {ca_file:?}\n")
+    format!(
+        "[[federation.issuers]]\nissuer = \"{issuer}\"\nca_file = {ca_file:?}\nallow_private_addresses = true\n"
+    )
 }
 
 /// What a build of the pipeline says of itself.

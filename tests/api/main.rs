@@ -23,6 +23,7 @@ mod credentials;
 mod external_tokens;
 mod federated_shapes;
 mod federation;
+mod federation_reach;
 mod helpers;
 mod hostile;
 mod http2;

@@ -34,10 +34,10 @@ certificate unregistered rsa:2048
 issuers() {
   local name
   for name in cluster counted rotating unsteady failing misnamed elsewhere; do
-    printf '{issuer="%s/%s",ca_file="%s"},' "$issuer_url" "$name" "$work/data/ca.pem"
+    printf '{issuer="%s/%s",ca_file="%s",allow_private_addresses=true},' "$issuer_url" "$name" "$work/data/ca.pem"
   done
-  printf '{issuer="%s/bare",ca_file="%s",jwks_uri="%s/bare/keys"},' "$issuer_url" "$work/data/ca.pem" "$issuer_url"
-  printf '{issuer="%s/unverified"}' "$issuer_url"
+  printf '{issuer="%s/bare",ca_file="%s",jwks_uri="%s/bare/keys",allow_private_addresses=true},' "$issuer_url" "$work/data/ca.pem" "$issuer_url"
+  printf '{issuer="%s/unverified",allow_private_addresses=true}' "$issuer_url"
 }
 WSTS_FEDERATION__ISSUERS="[$(issuers)]"
 export WSTS_FEDERATION__ISSUERS
