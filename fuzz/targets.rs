@@ -99,7 +99,7 @@ pub fn own_token(data: &[u8]) {
     assert!(Assertion::parse(Kind::SubjectToken, text).is_err());
 }
 
-const PARAMETERS: [&str; 8] = [
+const PARAMETERS: [&str; 15] = [
     "grant_type",
     "client_id",
     "client_secret",
@@ -108,6 +108,13 @@ const PARAMETERS: [&str; 8] = [
     "scope",
     "resource",
     "token_lifetime_seconds",
+    "token",
+    "subject_token",
+    "subject_token_type",
+    "requested_token_type",
+    "audience",
+    "actor_token",
+    "actor_token_type",
 ];
 
 /// A parameter twice, however it is written, is never taken.

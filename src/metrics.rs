@@ -68,6 +68,9 @@ pub struct Metrics {
     pub audit_batch_records: Histogram,
     pub audit_spool_bytes: IntGauge,
     pub audit_spool_records: IntGauge,
+    pub introspections: IntCounterVec,
+    pub revoked_tokens: IntGauge,
+    pub revoked_tokens_limit: IntGauge,
     pub ready: IntGauge,
     pub clock_offset: Gauge,
     pairs: ArcSwap<Pairs>,
@@ -215,6 +218,22 @@ impl Metrics {
                 "sts_audit_spool_records",
                 "Records that wait in the spool for the database.",
             )?,
+            introspections: counters(
+                r,
+                "sts_introspections_total",
+                "Questions about tokens by whether the token was active.",
+                &["active"],
+            )?,
+            revoked_tokens: gauge(
+                r,
+                "sts_revoked_tokens",
+                "Tokens that were called back and have not expired.",
+            )?,
+            revoked_tokens_limit: gauge(
+                r,
+                "sts_revoked_tokens_limit",
+                "How many may be called back and not have expired.",
+            )?,
             ready: gauge(
                 r,
                 "sts_ready",
@@ -318,6 +337,9 @@ impl Metrics {
         }
         for code in ["200", "304"] {
             self.jwks_requests.with_label_values(&[code]);
+        }
+        for active in ["true", "false"] {
+            self.introspections.with_label_values(&[active]);
         }
         for place in ["database", "spool"] {
             self.audit_records.with_label_values(&[place]);

@@ -22,8 +22,8 @@ const ANNOUNCE_EVERY: Duration = Duration::from_secs(10);
 /// How often room is made for the audit of the coming months.
 const PREPARE_EVERY: Duration = Duration::from_secs(3600);
 
-/// How often client assertions that have expired are forgotten.
-const FORGET_ASSERTIONS_EVERY: Duration = Duration::from_secs(60);
+/// How often client assertions and revoked tokens that have expired are forgotten.
+const FORGET_EXPIRED_EVERY: Duration = Duration::from_secs(60);
 
 /// Runs until it is aborted.
 pub async fn run(core: Arc<Core>) {
@@ -35,7 +35,7 @@ pub async fn run(core: Arc<Core>) {
         prepare_audit(&core),
         keep_latencies(&core),
         announce(&core),
-        forget_assertions(&core)
+        forget_expired(&core)
     );
 }
 
@@ -65,11 +65,14 @@ async fn keep_latencies(core: &Core) {
     }
 }
 
-async fn forget_assertions(core: &Core) {
+async fn forget_expired(core: &Core) {
     loop {
-        tokio::time::sleep(FORGET_ASSERTIONS_EVERY).await;
+        tokio::time::sleep(FORGET_EXPIRED_EVERY).await;
         if let Err(error) = core.forget_assertions().await {
             tracing::debug!(%error, "expired client assertions could not be removed");
+        }
+        if let Err(error) = core.forget_revoked_tokens().await {
+            tracing::debug!(%error, "expired tokens could not be removed from the deny-list");
         }
     }
 }

@@ -4,7 +4,7 @@
 BEGIN;
 GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, subscriptions, workspaces, webservices, access_keys, principals,
     client_secrets, key_credentials, federated_credentials, role_definitions, role_assignments, signing_keys, changes,
-    instance_facts, replicas, token_latencies, used_assertions TO wsts_serve;
+    instance_facts, replicas, token_latencies, used_assertions, revoked_tokens TO wsts_serve;
 GRANT SELECT, INSERT ON audit_records TO wsts_serve;
 GRANT SELECT ON _sqlx_migrations TO wsts_serve;
 COMMIT;

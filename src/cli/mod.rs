@@ -21,6 +21,7 @@ mod output;
 mod plot;
 mod quickstart;
 mod regions;
+mod revoke_token;
 mod rewrap;
 mod serve;
 mod shell;
@@ -63,6 +64,7 @@ enum Command {
     /// Look at and import signing keys
     #[command(subcommand)]
     Keys(keys::Command),
+    RevokeToken(revoke_token::Args),
     /// Check a configuration without starting anything
     #[command(subcommand)]
     Config(ConfigCommand),
@@ -120,6 +122,7 @@ pub fn main() -> ExitCode {
         Command::Apply(args) => apply::run(&args),
         Command::Audit(command) => audit::run(command),
         Command::Keys(command) => keys::run(command),
+        Command::RevokeToken(args) => revoke_token::run(&args),
         Command::Config(ConfigCommand::Check(args)) => check(&args),
         Command::Token(args) => token::run(&args),
         Command::Regions(args) => regions::run(&args),

@@ -17,6 +17,8 @@ pub struct Limits {
     pub max_refusals_per_second: u32,
     /// Of the gateways' questions that are refused so many in a second leave an audit record; 0: none.
     pub max_recorded_checks_per_second: u32,
+    /// Most tokens that are revoked and have not expired.
+    pub max_revoked_tokens: usize,
     /// Failures to prove a client, from one address; beyond them it is turned away for the rest of the minute. 0: off.
     pub max_failures_per_minute: u32,
     /// Failures of all callers; those beyond them are turned away and not recorded. 0: off.
@@ -46,6 +48,7 @@ impl Default for Limits {
             max_waiting_tokens: 1024,
             max_refusals_per_second: 2000,
             max_recorded_checks_per_second: 1,
+            max_revoked_tokens: 100_000,
             max_failures_per_minute: 20,
             max_failures_per_second_in_all: 1000,
             max_tokens_per_principal_per_minute: 60_000,

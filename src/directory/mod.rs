@@ -3,6 +3,7 @@
 //! The hot path asks no database while its facts are here. Absence is kept too, so that a wrong id asked for again
 //! and again costs no query. Memory is bounded by the number of entries; the least used give way.
 
+pub mod revoked;
 pub mod verified;
 
 use std::collections::{HashMap, HashSet};
@@ -15,6 +16,7 @@ use quick_cache::UnitWeighter;
 use quick_cache::sync::{Cache, DefaultLifecycle};
 use tokio::sync::RwLock;
 
+use self::revoked::RevokedTokens;
 use crate::domain::ids::{ClientId, RoleDefinitionId, TenantId};
 use crate::domain::role::RoleDefinition;
 use crate::domain::workspace::Subscription;
@@ -50,6 +52,7 @@ pub struct Directory {
     webservices: Bounded<Box<str>, Option<Arc<WebserviceFacts>>>,
     roles: ArcSwap<Roles>,
     hierarchy: ArcSwap<Hierarchy>,
+    pub revoked: RevokedTokens,
     /// Counts forgettings. A fact that was read before one and arrives after it is not kept.
     epoch: AtomicU64,
     /// Held for reading while a fact is kept, for writing while facts are forgotten.
@@ -82,6 +85,7 @@ impl Directory {
             webservices: bounded(capacity.webservices),
             roles: ArcSwap::default(),
             hierarchy: ArcSwap::default(),
+            revoked: RevokedTokens::default(),
             epoch: AtomicU64::new(0),
             fence: RwLock::new(()),
             // Before the first read, so that no change falls between.
@@ -93,6 +97,7 @@ impl Directory {
         };
         directory.reload_roles().await?;
         directory.reload_hierarchy().await?;
+        directory.revoked.add(directory.store.revoked_tokens().await?);
         Ok(directory)
     }
 
@@ -152,9 +157,17 @@ impl Directory {
                     }
                     // A workspace's settings stand in each of its webservices' facts; such changes are rare.
                     Change::Workspace(_) => self.webservices.clear(),
-                    Change::Roles | Change::Hierarchy | Change::SigningKeys => {}
+                    Change::Roles | Change::Hierarchy | Change::SigningKeys | Change::Token(_) => {}
                 }
             }
+        }
+        let revoked = changes.iter().filter_map(|change| match change {
+            Change::Token(revoked) => Some(revoked.clone()),
+            _ => None,
+        });
+        let revoked: Vec<_> = revoked.collect();
+        if !revoked.is_empty() {
+            self.revoked.add(revoked);
         }
         if changes.contains(&Change::Roles) {
             self.reload_roles().await?;

@@ -39,6 +39,10 @@ pub enum Denial {
     MissingToken,
     InvalidToken,
     TokenExpired,
+    /// It was called back.
+    TokenRevoked,
+    /// It is another principal's, and not this one's to call back.
+    NotYourToken,
     // A gateway's question.
     /// Neither key of the webservice.
     WrongAccessKey,
@@ -86,6 +90,8 @@ impl Denial {
             Self::MissingToken => "missing_token",
             Self::InvalidToken => "invalid_token",
             Self::TokenExpired => "token_expired",
+            Self::TokenRevoked => "token_revoked",
+            Self::NotYourToken => "not_your_token",
             Self::WrongAccessKey => "wrong_access_key",
             Self::WrongAudience => "wrong_audience",
             Self::WebserviceNotNamed => "webservice_not_named",
@@ -105,6 +111,7 @@ impl Denial {
             self,
             Self::NoSuchWebservice
                 | Self::NoRole
+                | Self::NotYourToken
                 | Self::NotTokenAuth(_)
                 | Self::NotKeyAuth(_)
                 | Self::Misdirected

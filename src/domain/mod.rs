@@ -13,6 +13,7 @@ pub mod lifetime;
 pub mod principal;
 pub mod region;
 pub mod resource;
+pub mod revocation;
 pub mod role;
 pub mod signing_key;
 pub mod text;

@@ -52,13 +52,15 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
             INVALID_REQUEST,
             "send a management token of this service as `Authorization: Bearer`",
         ),
-        Denial::InvalidToken | Denial::TokenExpired | Denial::PrincipalDisabled => row(
-            S::UNAUTHORIZED,
-            "invalid-token",
-            "InvalidAuthenticationToken",
-            ("invalid_client", 500_133),
-            "the bearer token is not a live management token of this service; fetch a new one with scope {API}/.default",
-        ),
+        Denial::InvalidToken | Denial::TokenExpired | Denial::TokenRevoked | Denial::PrincipalDisabled => {
+            row(
+                S::UNAUTHORIZED,
+                "invalid-token",
+                "InvalidAuthenticationToken",
+                ("invalid_client", 500_133),
+                "the bearer token is not a live management token of this service; fetch a new one with scope {API}/.default",
+            )
+        }
         Denial::NoSuchWebservice | Denial::NoRole => row(
             if dialect == Dialect::OAuth { S::BAD_REQUEST } else { S::NOT_FOUND },
             "no-such-webservice",
@@ -69,6 +71,7 @@ pub fn row_of(denial: Denial, dialect: Dialect) -> Row {
         Denial::NotTokenAuth(mode) => mode_mismatch(mode, "there are no tokens for it"),
         Denial::NotKeyAuth(mode) => mode_mismatch(mode, "its keys are neither shown nor regenerated"),
         Denial::Misdirected => misdirected(&[]),
+        Denial::NotYourToken => not_your_token(),
         Denial::LifetimeTooShort => row(
             S::BAD_REQUEST,
             "invalid-parameter",
@@ -90,6 +93,17 @@ fn method_not_allowed(method: CredentialMethod) -> Row {
         format!(
             "this principal may not prove itself by `{method}`: its allowedCredentialMethods name other ways"
         ),
+    )
+}
+
+/// Only who shows a live token of somebody else comes to this.
+fn not_your_token() -> Row {
+    row(
+        StatusCode::BAD_REQUEST,
+        "not-your-token",
+        "AuthorizationFailed",
+        ("unauthorized_client", 700_016),
+        "the token is another principal's: its own client revokes it, or who may write its webservice",
     )
 }
 

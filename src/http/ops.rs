@@ -53,6 +53,7 @@ fn why_not_ready(core: &Core, draining: &Draining) -> Option<Cow<'static, str>> 
 
 async fn metrics(core: Data<Core>, draining: Data<Draining>) -> HttpResponse {
     core.metrics.ready.set(i64::from(why_not_ready(&core, &draining).is_none()));
+    core.show_revoked_tokens();
     core.metrics.clock_offset.set(core.clock.seconds_ahead());
     let mut response = HttpResponse::Ok().body(core.metrics.render());
     response.headers_mut().insert(CONTENT_TYPE, TEXT);

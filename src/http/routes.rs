@@ -134,6 +134,8 @@ fn oauth_rows() -> Vec<Row> {
         Row::new("/.well-known/jwks.json", "GET, HEAD", Dialect::Problem, Endpoint::OAuth)
             .open(Method::GET, oauth::jwks::union)
             .open(Method::HEAD, oauth::jwks::union),
+        row("/oauth2/introspect", "POST").open(Method::POST, oauth::token_state::introspect),
+        row("/oauth2/revoke", "POST").open(Method::POST, oauth::token_state::revoke),
         row("/{tenant}/oauth2/v2.0/token", "POST").open(Method::POST, oauth::token::token),
         row("/{tenant}/oauth2/token", "POST").open(Method::POST, oauth::token::token),
     ]
@@ -320,6 +322,9 @@ fn metadata_rows() -> Vec<Row> {
         document("/.well-known/oauth-authorization-server"),
         document("/{tenant}/v2.0/.well-known/openid-configuration"),
         document("/.well-known/oauth-authorization-server/{tenant}/v2.0"),
+        row("/revocations")
+            .open(Method::GET, oauth::token_state::feed)
+            .open(Method::HEAD, oauth::token_state::feed),
         row("/regions").open(Method::GET, regions::list).open(Method::HEAD, regions::list),
         row("/regions/{region}/jwks.json")
             .open(Method::GET, oauth::jwks::of_region)

@@ -11,11 +11,12 @@ const MODES: [&str; 4] = ["token", "key", "none", "unknown"];
 /// The check let the caller in.
 pub const ALLOWED: &str = "allowed";
 /// How checks end.
-pub const CHECK_RESULTS: [&str; 9] = [
+pub const CHECK_RESULTS: [&str; 10] = [
     ALLOWED,
     "missing",
     "invalid",
     "expired",
+    "revoked",
     "wrong_audience",
     "no_role",
     "not_named",

@@ -165,9 +165,18 @@ impl Core {
         now: DateTime<Utc>,
         token: &str,
     ) -> Result<Arc<VerifiedToken>, Denial> {
-        if let Some(known) = self.verified.get(token, now) {
-            return Ok(known);
+        let verified = match self.verified.get(token, now) {
+            Some(known) => known,
+            None => self.verify_anew(now, token)?,
+        };
+        // Asked every time: it may have been revoked since it was verified.
+        if self.directory.revoked.contains(&verified.token_id) {
+            return Err(Denial::TokenRevoked);
         }
+        Ok(verified)
+    }
+
+    fn verify_anew(&self, now: DateTime<Utc>, token: &str) -> Result<Arc<VerifiedToken>, Denial> {
         let published = self.published.load();
         let verified = Arc::new(self.verify_token(&published.verifier, now, token)?);
         self.verified.remember(token, Arc::clone(&verified));
@@ -234,6 +243,7 @@ const fn metric_result(denial: Denial) -> &'static str {
         Denial::MalformedSecret
         | Denial::MissingToken
         | Denial::InvalidToken
+        | Denial::TokenRevoked
         | Denial::MalformedAssertion(_) => "malformed",
         Denial::UnknownCertificate
         | Denial::WrongSignature

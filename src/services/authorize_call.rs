@@ -3,9 +3,10 @@
 use std::sync::Arc;
 
 use super::authenticate::{Authenticated, Credentials};
-use super::issue_token::actor;
+use super::issue_token::{actor, actor_of};
 use super::{Core, Refusal, RequestContext};
 use crate::domain::audit::{Actor, AuditRecord, Event, Outcome};
+use crate::domain::denial::Denial;
 use crate::domain::ids::AuditRecordId;
 use crate::domain::resource::Scope;
 use crate::domain::role;
@@ -32,15 +33,39 @@ impl Core {
         bearer: Option<&str>,
         context: &RequestContext,
     ) -> Result<Authenticated, Refusal> {
-        let credentials = Credentials::ManagementToken(bearer);
+        self.prove(&Credentials::ManagementToken(bearer), context).await
+    }
+
+    /// The same by whatever the caller shows.
+    pub(super) async fn prove(
+        &self,
+        credentials: &Credentials<'_>,
+        context: &RequestContext,
+    ) -> Result<Authenticated, Refusal> {
         let mut proven = None;
-        match self.authenticate(&credentials, &mut proven, context).await {
+        match self.authenticate(credentials, &mut proven, context).await {
             Err(refusal @ (Refusal::Denied(_) | Refusal::TooMany(_))) => {
-                let actor = actor(proven.as_ref(), &credentials);
+                let actor = actor(proven.as_ref(), credentials);
                 self.record_refused_call(&refusal, actor, (None, None), context).await?;
                 Err(refusal)
             }
             other => other,
+        }
+    }
+
+    /// The refusal of a proven caller, once it is on record.
+    pub(super) async fn refuse_call(
+        &self,
+        caller: &Authenticated,
+        denial: Denial,
+        resource: &str,
+        context: &RequestContext,
+    ) -> Refusal {
+        let refusal = Refusal::Denied(denial);
+        let asked = (Some(resource.to_owned()), None);
+        match self.record_refused_call(&refusal, actor_of(caller), asked, context).await {
+            Ok(()) => refusal,
+            Err(not_recorded) => not_recorded,
         }
     }
 

@@ -142,6 +142,9 @@ pub fn describe(mutation: &Mutation) -> (String, String) {
             format!("assign role {} to principal {} as {}", put.role_id, put.object_id, put.id),
         ),
         Mutation::DeleteAssignment(id) => (format!("role assignment {id}"), "delete".to_owned()),
+        Mutation::RevokeToken(revoked) => {
+            (format!("token {}", revoked.token_id), format!("revoke until {}", revoked.expires_at))
+        }
         Mutation::CreateSigningKey(row) => (format!("signing key {}", row.key.kid), "create".to_owned()),
         Mutation::AmendSigningKey { kid, .. } => (format!("signing key {kid}"), "amend".to_owned()),
         Mutation::DestroySigningKey(kid) => {

@@ -212,6 +212,7 @@ const fn metric_result(denial: Denial) -> &'static str {
     match denial {
         Denial::MissingToken => "missing",
         Denial::TokenExpired => "expired",
+        Denial::TokenRevoked => "revoked",
         Denial::WrongAudience => "wrong_audience",
         Denial::NoRole | Denial::PrincipalDisabled | Denial::UnknownClient => "no_role",
         Denial::WebserviceNotNamed | Denial::WebserviceNamedTwice => "not_named",

@@ -15,6 +15,7 @@ pub mod edit_webservice;
 mod external_token;
 pub mod guessing;
 pub mod intervene_in_signing_keys;
+mod introspect_token;
 pub mod issue_token;
 pub mod keep_latencies;
 pub mod publish_keys;
@@ -24,6 +25,7 @@ pub mod registry_file;
 pub mod remove_audit;
 pub mod replicas;
 pub mod report_regions;
+pub mod revoke_token;
 pub mod rewrap;
 pub mod rotate_signing_keys;
 pub mod use_assertion_once;
@@ -68,6 +70,8 @@ pub struct Settings {
     pub single_use_assertions: bool,
     /// Audiences for which a management token is given, without trailing slashes; the issuer is always one.
     pub management_audiences: Vec<String>,
+    /// Most tokens on the deny-list.
+    pub max_revoked_tokens: usize,
 }
 
 /// Everything the use cases share.
@@ -98,6 +102,7 @@ pub struct Core {
     pub published: ArcSwap<publish_keys::Published>,
     pub latencies: keep_latencies::LatencyBook,
     pub regions: report_regions::RegionsKept,
+    pub revocation_feed: revoke_token::Feed,
 }
 
 /// Which door a request came through; a label and an audit column.

@@ -27,6 +27,7 @@ use crate::services::guessing::Guessing;
 use crate::services::keep_latencies::LatencyBook;
 use crate::services::quota::Quotas;
 use crate::services::report_regions::RegionsKept;
+use crate::services::revoke_token::Feed;
 use crate::services::rotate_signing_keys::RotationError;
 use crate::services::use_assertion_once::UsedAssertions;
 use crate::services::{Core, Settings};
@@ -115,6 +116,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         published: ArcSwap::default(),
         latencies,
         regions: RegionsKept::default(),
+        revocation_feed: Feed::default(),
     };
     ensure_built_in_roles(&core).await?;
     Ok(core)
@@ -179,6 +181,7 @@ fn settings(config: &Config, key_policy: Option<KeyPolicy>) -> Settings {
         keys_grace: grace.max(LEAST_KEYS_GRACE),
         algorithm: config.keys.algorithm,
         single_use_assertions: config.oauth.client_assertion_jti == AssertionUse::Once,
+        max_revoked_tokens: config.limits.max_revoked_tokens,
         management_audiences: audiences.map(|audience| audience.trim_end_matches('/').to_owned()).collect(),
     }
 }

@@ -29,6 +29,7 @@ use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::{ClientSecret, FederatedCredential, KeyCredential, ServicePrincipal};
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
+use crate::domain::revocation::RevokedToken;
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::domain::signing_key::{KeyLife, SigningKey};
 use crate::domain::webservice::Webservice;
@@ -184,6 +185,8 @@ pub enum Mutation {
     RewrapSigningKey(String, Rewrap),
     /// By the lower-case key of the webservice. Refused as stale when the row has another data key, or is gone.
     RewrapAccessKey(String, KeyName, Rewrap),
+    /// Left alone when it is listed already.
+    RevokeToken(RevokedToken),
 }
 
 impl Mutation {
@@ -213,6 +216,8 @@ pub enum Change {
     /// Tenants or subscriptions.
     Hierarchy,
     SigningKeys,
+    /// One more on the deny-list.
+    Token(RevokedToken),
 }
 
 /// One page of a list: what follows `after` (a lower-case key), at most `limit` items.
@@ -286,6 +291,11 @@ pub trait Store: Send + Sync {
     async fn use_assertion(&self, digest: [u8; 32], expires_at: DateTime<Utc>) -> Result<bool>;
     /// Forgets those that have expired then.
     async fn remove_assertions(&self, until: DateTime<Utc>) -> Result<()>;
+
+    /// The deny-list.
+    async fn revoked_tokens(&self) -> Result<Vec<RevokedToken>>;
+    /// Forgets those that have expired then.
+    async fn remove_revoked_tokens(&self, until: DateTime<Utc>) -> Result<()>;
 
     /// Remembers a fact about this database the first time, and returns what is remembered.
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>>;

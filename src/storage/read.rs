@@ -23,6 +23,7 @@ use crate::domain::principal::{
 };
 use crate::domain::region::Region;
 use crate::domain::resource::{Scope, WebserviceId, WorkspaceId};
+use crate::domain::revocation::RevokedToken;
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::domain::signing_key::{KeyLife, SigningAlgorithm, SigningKey};
 use crate::domain::webservice::{AuthMode, ComputeType, Webservice};
@@ -291,10 +292,27 @@ pub fn changes(rows: &[impl Columns], after: i64) -> Result<(i64, Vec<Change>)> 
             "roles" => Change::Roles,
             "hierarchy" => Change::Hierarchy,
             "signing_keys" => Change::SigningKeys,
+            "token" => Change::Token(revoked_subject(&subject)?),
             other => return Err(corrupt("kind", other)),
         });
     }
     Ok((newest, changes))
+}
+
+/// A token of the deny-list as the change log names it: its end in Unix seconds, and its id.
+pub fn token_subject(revoked: &RevokedToken) -> String {
+    format!("{} {}", revoked.expires_at.timestamp(), revoked.token_id)
+}
+
+fn revoked_subject(subject: &str) -> Result<RevokedToken> {
+    let parts = subject.split_once(' ').and_then(|(end, id)| Some((end.parse().ok()?, id)));
+    let read = parts.and_then(|(end, id)| Some((DateTime::from_timestamp(end, 0)?, id.to_owned())));
+    let (expires_at, token_id) = read.ok_or_else(|| corrupt("subject", subject))?;
+    Ok(RevokedToken { token_id, expires_at })
+}
+
+pub fn revoked_token(row: &impl Columns) -> Result<RevokedToken> {
+    Ok(RevokedToken { token_id: row.text("token_id")?, expires_at: row.time("expires_at")? })
 }
 
 /// The greatest key that begins with a prefix: U+10FFFF sorts after every character of an ARM id.

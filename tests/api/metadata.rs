@@ -8,6 +8,7 @@ use crate::helpers::*;
 fn both_discovery_documents_say_the_same_at_both_forms_of_a_tenants_path() {
     let app = TestApp::start();
     let document = app.get("/.well-known/openid-configuration").expect(200);
+    let methods = ["client_secret_post", "client_secret_basic", "private_key_jwt"];
     let expected = json!({
         "issuer": ISSUER,
         "token_endpoint": "https://localhost/oauth2/token",
@@ -17,8 +18,13 @@ fn both_discovery_documents_say_the_same_at_both_forms_of_a_tenants_path() {
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": ["ES256", "EdDSA", "RS256"],
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_methods_supported": methods,
         "token_endpoint_auth_signing_alg_values_supported": ["RS256", "PS256", "ES256", "EdDSA"],
+        "revocation_endpoint": "https://localhost/oauth2/revoke",
+        "revocation_endpoint_auth_methods_supported": methods,
+        "introspection_endpoint": "https://localhost/oauth2/introspect",
+        "introspection_endpoint_auth_methods_supported": methods,
+        "revocations_uri": "https://localhost/revocations",
         "scopes_supported": ["https://localhost/.default"],
     });
     assert_eq!(document.json(), expected);
@@ -43,7 +49,10 @@ fn every_link_leads_somewhere() {
         let document = app.get(path).json();
         let path = |name: &str| document[name].as_str().unwrap().strip_prefix(ISSUER).unwrap().to_owned();
         app.get(&path("jwks_uri")).expect(200);
-        app.form(&path("token_endpoint"), &[], &[]).expect(400);
+        for name in ["token_endpoint", "revocation_endpoint", "introspection_endpoint"] {
+            app.form(&path(name), &[], &[]).expect(400);
+        }
+        app.get(&path("revocations_uri")).expect(200);
     }
 }
 

@@ -118,3 +118,21 @@ fn what_is_new_can_not_be_removed() {
     let wrong = place.over_demo(&["audit", "remove", "--before", "4294967295d"]).expect(1).err;
     assert!(wrong.contains("too long ago"), "{wrong}");
 }
+
+#[test]
+fn a_token_that_the_audit_shows_is_called_back_by_its_jti() {
+    let place = Place::with_demo();
+    let jti =
+        place.audit().into_iter().find_map(|record| record["token_id"].as_str().map(str::to_owned)).unwrap();
+    let done = place.over_demo(&["revoke-token", &jti]).expect(0);
+    assert!(done.out.starts_with(&format!("revoked: {jti} is refused until ")), "{}", done.out);
+    let told = format!("token {jti}");
+    assert!(place.audit().iter().any(|record| record["resource"] == told.as_str()), "it is on record");
+    for wrong in ["../x", "", &"a".repeat(65), "\u{202e}"] {
+        let ended = place.over_demo(&["revoke-token", wrong]).expect(1);
+        assert!(ended.err.contains("no jti"), "{}", ended.err);
+        assert!(!ended.err.contains('\u{202e}'), "{}", ended.err);
+    }
+    let ended = place.over_demo(&["revoke-token", &jti, "--until", "tomorrow"]).expect(1);
+    assert!(ended.err.contains("--until"), "{}", ended.err);
+}

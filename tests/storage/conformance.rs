@@ -13,6 +13,7 @@ pub mod paging;
 pub mod reads;
 pub mod refusals;
 pub mod replicas;
+pub mod revoked_tokens;
 pub mod rewrap;
 pub mod round_trips;
 pub mod sealed;
@@ -104,6 +105,9 @@ macro_rules! conformance {
                 assertions {
                     an_assertion_is_taken_once_until_it_is_forgotten
                     of_many_at_once_one_is_first
+                }
+                revoked_tokens {
+                    a_revoked_token_is_listed_and_told_until_it_expires
                 }
                 credentials {
                     a_principal_is_updated_in_parts

@@ -458,7 +458,7 @@ async fn a_role_that_may_not_change_the_audit_is_enough_to_serve() {
         "CREATE ROLE {role} LOGIN; \
          GRANT SELECT, INSERT, UPDATE, DELETE ON tenants, subscriptions, workspaces, webservices, access_keys, \
              principals, client_secrets, key_credentials, federated_credentials, role_definitions, \
-             role_assignments, signing_keys, changes, instance_facts, replicas, token_latencies, used_assertions TO {role}; \
+             role_assignments, signing_keys, changes, instance_facts, replicas, token_latencies, used_assertions, revoked_tokens TO {role}; \
          GRANT SELECT, INSERT ON audit_records TO {role}; \
          GRANT SELECT ON _sqlx_migrations TO {role}"
     );

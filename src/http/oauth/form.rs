@@ -23,6 +23,8 @@ pub struct TokenForm<'a> {
     pub scope: Option<Cow<'a, str>>,
     pub resource: Option<Cow<'a, str>>,
     pub token_lifetime_seconds: Option<Cow<'a, str>>,
+    /// Of a revocation or an introspection alone.
+    pub token: Option<Cow<'a, str>>,
     // Of a token exchange alone.
     pub subject_token: Option<Cow<'a, str>>,
     pub subject_token_type: Option<Cow<'a, str>>,
@@ -60,6 +62,7 @@ impl<'a> TokenForm<'a> {
                 "scope" => ("scope", &mut form.scope),
                 "resource" => ("resource", &mut form.resource),
                 "token_lifetime_seconds" => ("token_lifetime_seconds", &mut form.token_lifetime_seconds),
+                "token" => ("token", &mut form.token),
                 "subject_token" => ("subject_token", &mut form.subject_token),
                 "subject_token_type" => ("subject_token_type", &mut form.subject_token_type),
                 "requested_token_type" => ("requested_token_type", &mut form.requested_token_type),
@@ -69,7 +72,7 @@ impl<'a> TokenForm<'a> {
                 _ => continue,
             };
             let most = match name {
-                "client_assertion" | "subject_token" => MAX_ASSERTION_BYTES,
+                "client_assertion" | "subject_token" | "token" => MAX_ASSERTION_BYTES,
                 _ => MAX_VALUE_BYTES,
             };
             if value.len() > most {

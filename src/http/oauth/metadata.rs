@@ -21,6 +21,8 @@ use crate::services::publish_keys::Document;
 
 /// Seconds for which a copy serves. A deployment that moves is known everywhere that much later.
 const MAX_AGE: i64 = 300;
+/// How clients prove themselves, at every endpoint that asks for it.
+const AUTH_METHODS: [&str; 3] = ["client_secret_post", "client_secret_basic", "private_key_jwt"];
 
 /// The documents of one worker. As many as there are tenants, and three.
 #[derive(Default)]
@@ -72,11 +74,17 @@ fn discovery(call: &Call, tenant: &str) -> Value {
         // Nobody can sign in here, but MSAL and openidconnect do not parse a document without these.
         "authorization_endpoint": format!("{issuer}{tenant}/oauth2/v2.0/authorize"),
         "jwks_uri": keys,
+        // RFC 8414, section 2; the last one is our own.
+        "revocation_endpoint": format!("{issuer}/oauth2/revoke"),
+        "revocation_endpoint_auth_methods_supported": AUTH_METHODS,
+        "introspection_endpoint": format!("{issuer}/oauth2/introspect"),
+        "introspection_endpoint_auth_methods_supported": AUTH_METHODS,
+        "revocations_uri": format!("{issuer}/revocations"),
         "grant_types_supported": ["client_credentials", exchange::GRANT_TYPE],
         "response_types_supported": ["token"],
         "subject_types_supported": ["public"],
         "id_token_signing_alg_values_supported": SigningAlgorithm::ALL.map(SigningAlgorithm::as_str),
-        "token_endpoint_auth_methods_supported": ["client_secret_post", "client_secret_basic", "private_key_jwt"],
+        "token_endpoint_auth_methods_supported": AUTH_METHODS,
         "token_endpoint_auth_signing_alg_values_supported": client_assertion::ALGORITHMS,
         "scopes_supported": [format!("{issuer}/.default")],
     })

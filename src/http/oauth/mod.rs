@@ -5,3 +5,4 @@ pub mod form;
 pub mod jwks;
 pub mod metadata;
 pub mod token;
+pub mod token_state;

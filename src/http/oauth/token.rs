@@ -47,19 +47,30 @@ async fn issue(call: &Call, payload: Payload) -> Result<HttpResponse, Problem> {
 async fn by_client_credentials(call: &Call, mut form: TokenForm<'_>) -> Result<HttpResponse, Problem> {
     let tenant = tenant(call)?;
     let proof = form.client(call.authorization())?;
-    let endpoint;
-    let credentials = match &proof {
+    let endpoint = client_endpoint(call);
+    let issued = token_for(call, &form, credentials_of(&proof, tenant, &endpoint)).await?;
+    Ok(reply::ok(&TokenAnswer::of(&issued, None)))
+}
+
+/// The endpoint that was called, for the audience of an assertion. Never by the Host header: an assertion for another
+/// service must not fit here.
+pub(super) fn client_endpoint(call: &Call) -> String {
+    format!("{}{}", call.core.settings.policy.issuer, call.request.path())
+}
+
+/// What a client proves itself with, at any endpoint that asks for it.
+pub(super) fn credentials_of<'a>(
+    proof: &'a ClientProof<'_>,
+    tenant: Option<TenantId>,
+    endpoint: &'a str,
+) -> Credentials<'a> {
+    match proof {
         ClientProof::Secret { client_id, secret } => Credentials::ClientSecret { tenant, client_id, secret },
         ClientProof::Assertion { client_id, assertion } => {
-            let client_id = client_id.as_deref();
-            // Never by the Host header: an assertion for another service must not fit here.
-            endpoint = format!("{}{}", call.core.settings.policy.issuer, call.request.path());
-            let (endpoint, sent_as) = (endpoint.as_str(), SentAs::ClientAssertion);
+            let (client_id, sent_as) = (client_id.as_deref(), SentAs::ClientAssertion);
             Credentials::ClientAssertion(ClientAssertion { tenant, client_id, assertion, sent_as, endpoint })
         }
-    };
-    let issued = token_for(call, &form, credentials).await?;
-    Ok(reply::ok(&TokenAnswer::of(&issued, None)))
+    }
 }
 
 /// RFC 8693.

@@ -13,6 +13,7 @@ mod latencies;
 mod mutations;
 mod registry;
 mod replicas;
+mod revoked_tokens;
 mod sealed;
 mod signal;
 mod signing_keys;
@@ -40,6 +41,7 @@ use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
 use crate::domain::resource::Scope;
+use crate::domain::revocation::RevokedToken;
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::domain::webservice::Webservice;
 use crate::domain::workspace::{Subscription, Tenant, Workspace};
@@ -216,6 +218,14 @@ impl Store for PostgresStore {
 
     async fn remove_assertions(&self, until: DateTime<Utc>) -> Result<()> {
         within(self.limit, assertions::remove(&self.pool, until)).await
+    }
+
+    async fn revoked_tokens(&self) -> Result<Vec<RevokedToken>> {
+        within(self.limit, revoked_tokens::all(&self.pool)).await
+    }
+
+    async fn remove_revoked_tokens(&self, until: DateTime<Utc>) -> Result<()> {
+        within(self.limit, revoked_tokens::remove(&self.pool, until)).await
     }
 
     async fn remember(&self, name: &str, value: &[u8]) -> Result<Vec<u8>> {

@@ -135,6 +135,7 @@ async fn apply(connection: &mut PgConnection, mutation: &Mutation) -> Result<()>
         Mutation::RewrapAccessKey(webservice_key, name, rewrap) => {
             sealed::rewrap_access_key(connection, webservice_key, *name, rewrap).await
         }
+        Mutation::RevokeToken(revoked) => super::revoked_tokens::add(connection, revoked).await,
     }
 }
 

@@ -8,6 +8,7 @@ mod latencies;
 mod mutations;
 mod registry;
 mod replicas;
+mod revoked_tokens;
 mod sealed;
 mod signing_keys;
 mod write_access;
@@ -38,6 +39,7 @@ use crate::domain::latency::{LatencyRow, Span};
 use crate::domain::principal::ServicePrincipal;
 use crate::domain::region::Region;
 use crate::domain::resource::Scope;
+use crate::domain::revocation::RevokedToken;
 use crate::domain::role::{RoleAssignment, RoleDefinition};
 use crate::domain::webservice::Webservice;
 use crate::domain::workspace::{Subscription, Tenant, Workspace};
@@ -259,6 +261,16 @@ impl Store for SqliteStore {
     async fn remove_assertions(&self, until: DateTime<Utc>) -> Result<()> {
         let mut turn = self.writer.turn().await?;
         let outcome = assertions::remove(&mut turn.connection, until).await;
+        turn.end(outcome)
+    }
+
+    async fn revoked_tokens(&self) -> Result<Vec<RevokedToken>> {
+        revoked_tokens::all(&self.readers).await
+    }
+
+    async fn remove_revoked_tokens(&self, until: DateTime<Utc>) -> Result<()> {
+        let mut turn = self.writer.turn().await?;
+        let outcome = revoked_tokens::remove(&mut turn.connection, until).await;
         turn.end(outcome)
     }
 

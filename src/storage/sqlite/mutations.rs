@@ -114,6 +114,7 @@ async fn apply(connection: &mut SqliteConnection, mutation: &Mutation) -> Result
         Mutation::RewrapAccessKey(webservice_key, name, rewrap) => {
             sealed::rewrap_access_key(connection, webservice_key, *name, rewrap).await
         }
+        Mutation::RevokeToken(revoked) => super::revoked_tokens::add(connection, revoked).await,
     }
 }
 

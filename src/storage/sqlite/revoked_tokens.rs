@@ -1,0 +1,28 @@
+//! The deny-list of tokens.
+
+use chrono::{DateTime, Utc};
+use sqlx::sqlite::{SqliteConnection, SqlitePool};
+
+use super::codec::{micros, unavailable};
+use super::mutations::{changed, run};
+use crate::domain::revocation::RevokedToken;
+use crate::storage::{Result, read};
+
+pub async fn add(connection: &mut SqliteConnection, revoked: &RevokedToken) -> Result<()> {
+    let sql =
+        "INSERT INTO revoked_tokens (token_id, expires_at) VALUES (?, ?) ON CONFLICT (token_id) DO NOTHING";
+    let query = sqlx::query(sql).bind(&revoked.token_id).bind(micros(revoked.expires_at));
+    run(connection, query, &revoked.token_id).await?;
+    changed(connection, "token", &read::token_subject(revoked)).await
+}
+
+pub async fn all(pool: &SqlitePool) -> Result<Vec<RevokedToken>> {
+    let query = sqlx::query("SELECT token_id, expires_at FROM revoked_tokens");
+    let rows = query.fetch_all(pool).await.map_err(unavailable)?;
+    rows.iter().map(read::revoked_token).collect()
+}
+
+pub async fn remove(connection: &mut SqliteConnection, until: DateTime<Utc>) -> Result<()> {
+    let query = sqlx::query("DELETE FROM revoked_tokens WHERE expires_at <= ?").bind(micros(until));
+    query.execute(connection).await.map_err(unavailable).map(drop)
+}
