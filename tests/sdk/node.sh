@@ -18,7 +18,7 @@ certificate certified rsa:2048
 certificate unregistered rsa:2048
 # One of the programs is the issuer, and serves it itself.
 issuer=https://localhost:$(free_port)
-export WSTS_FEDERATION__ISSUERS="[{issuer=\"$issuer\",ca_file=\"$work/data/ca.pem\"}]"
+export WSTS_FEDERATION__ISSUERS="[{issuer=\"$issuer\",ca_file=\"$work/data/ca.pem\",allow_private_addresses=true}]"
 start_service
 
 certified=a0000000-0000-0000-0000-000000000005
