@@ -24,7 +24,7 @@ impl RevokedTokens {
         self.read().contains_key(token_id)
     }
 
-    pub fn len(&self) -> usize {
+    pub fn count(&self) -> usize {
         self.read().len()
     }
 

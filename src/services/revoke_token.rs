@@ -119,11 +119,11 @@ impl Core {
 
     fn make_room(&self) -> Result<(), Refusal> {
         let revoked = &self.directory.revoked;
-        if revoked.len() < self.settings.max_revoked_tokens {
+        if revoked.count() < self.settings.max_revoked_tokens {
             return Ok(());
         }
         revoked.forget_expired(self.clock.now());
-        if revoked.len() < self.settings.max_revoked_tokens {
+        if revoked.count() < self.settings.max_revoked_tokens {
             return Ok(());
         }
         tracing::error!(limit = self.settings.max_revoked_tokens, "the list of revoked tokens is full");
@@ -139,7 +139,7 @@ impl Core {
     }
 
     pub fn show_revoked_tokens(&self) {
-        let count = self.directory.revoked.len();
+        let count = self.directory.revoked.count();
         let number = |count: usize| i64::try_from(count).unwrap_or(i64::MAX);
         self.metrics.revoked_tokens.set(number(count));
         self.metrics.revoked_tokens_limit.set(number(self.settings.max_revoked_tokens));

@@ -86,18 +86,13 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
     let ring = KeyRing::load(&[], &region, &keks, clock.steady()).map_err(RotationError::from)?;
     let replica_id = ReplicaId::from_uuid(entropy::random_uuid(parts.entropy.as_ref()));
     let latencies = LatencyBook::new(replica_id.uuid());
+    let limits = &config.limits;
     let core = Core {
         settings: settings(config, parts.key_policy),
-        admission: Admission::new(config.limits.max_waiting_tokens, config.limits.max_refusals_per_second),
-        check_records: CheckRecords::new(config.limits.max_recorded_checks_per_second),
-        guessing: Guessing::new(
-            config.limits.max_failures_per_minute,
-            config.limits.max_failures_per_second_in_all,
-        ),
-        quotas: Quotas::new(
-            config.limits.max_tokens_per_principal_per_minute,
-            config.directory.max_principals,
-        ),
+        admission: Admission::new(limits.max_waiting_tokens, limits.max_refusals_per_second),
+        check_records: CheckRecords::new(limits.max_recorded_checks_per_second),
+        guessing: Guessing::new(limits.max_failures_per_minute, limits.max_failures_per_second_in_all),
+        quotas: Quotas::new(limits.max_tokens_per_principal_per_minute, config.directory.max_principals),
         store,
         directory,
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),
