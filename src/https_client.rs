@@ -7,7 +7,9 @@ use ureq::config::ConfigBuilder;
 use ureq::tls::{Certificate, PemItem, RootCerts, TlsConfig, parse_pem};
 use ureq::typestate::AgentScope;
 // Not under semver: a later ureq may ask for another form, which then doesn't compile.
-use ureq::unversioned::resolver::{DefaultResolver, Resolver};
+#[cfg(feature = "cli")]
+use ureq::unversioned::resolver::DefaultResolver;
+use ureq::unversioned::resolver::Resolver;
 use ureq::unversioned::transport::DefaultConnector;
 
 /// Largest answer that is read.
@@ -43,6 +45,7 @@ impl HttpsError {
 
 /// An agent that trusts the public CAs, or only the ones in a PEM file. The deadline counts from the name's resolution to
 /// the last byte.
+#[cfg(feature = "cli")]
 pub fn agent(ca: Option<&Path>, deadline: Duration) -> Result<ureq::Agent, HttpsError> {
     let config = config(ca, deadline)?.build();
     Ok(ureq::Agent::with_parts(config, DefaultConnector::default(), DefaultResolver::default()))

@@ -7,6 +7,8 @@
 // A test has no caller to hand an error to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+#[path = "architecture/documents.rs"]
+mod documents;
 #[path = "architecture/rules.rs"]
 mod rules;
 #[path = "architecture/source.rs"]
@@ -123,6 +125,15 @@ fn migrations_come_in_pairs() {
             "migrations/{one} and migrations/{other} differ in {odd:?}: write the missing half"
         );
     }
+}
+
+#[test]
+fn the_security_table_has_every_row_and_names_tests_that_are_there() {
+    let table = std::fs::read_to_string(root().join("docs/security.md")).unwrap();
+    assert_eq!(documents::missing_rows(&table), Vec::<String>::new());
+    assert_eq!(documents::missing_tests(&table), Vec::<String>::new());
+    let planted = "`api::credentials::no_such_test`, `lib::signing::public_key::rsa_keys_have_bounds`";
+    assert_eq!(documents::missing_tests(planted), ["api::credentials::no_such_test"]);
 }
 
 #[test]
