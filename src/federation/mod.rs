@@ -274,6 +274,11 @@ fn origin(url: &str) -> Option<Origin> {
     (!host.is_empty()).then(|| Origin { plain, host: host.to_ascii_lowercase(), port })
 }
 
+/// Whether this is an address of plain HTTP that an entry may permit.
+pub fn is_plain_loopback(url: &str) -> bool {
+    origin(url).is_some_and(|Origin { plain, host, .. }| plain && names_loopback(&host))
+}
+
 /// Whether the host is this machine by its name alone. Its addresses are looked at once more when it is connected to.
 fn names_loopback(host: &str) -> bool {
     let ip = host.trim_start_matches('[').trim_end_matches(']').parse::<IpAddr>();
@@ -343,10 +348,12 @@ mod tests {
         for issuer in ["http://localhost:8080", "http://127.0.0.1", "http://[::1]:80/tenant"] {
             assert!(check(issuer).is_err(), "{issuer}");
             assert_eq!(plain(issuer), Ok(()));
+            assert!(is_plain_loopback(issuer));
         }
         for issuer in ["http://issuer.example", "http://10.0.0.1", "http://localhost.evil", "ftp://localhost"]
         {
             assert!(plain(issuer).is_err(), "{issuer}");
+            assert!(!is_plain_loopback(issuer));
         }
         let no_ca = TrustedIssuer { ca_file: Some("/nowhere/ca.pem".into()), ..settings() };
         assert!(no_ca.check().is_err_and(|error| error.starts_with("/nowhere/ca.pem: ")));

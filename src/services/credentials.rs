@@ -12,6 +12,7 @@ use crate::domain::ids::{CredentialId, ObjectId};
 use crate::domain::principal::{
     FederatedCredential, KeyCredential, KeyNames, MAX_FEDERATED_CREDENTIALS, MAX_KEY_CREDENTIALS,
 };
+use crate::federation::is_plain_loopback;
 use crate::signing::bare_key::BareKey;
 use crate::signing::certificate::Certificate;
 use crate::storage::{Mutation, PrincipalFacts};
@@ -167,8 +168,8 @@ pub(super) fn check_federated(credential: &FederatedCredential) -> Result<(), St
             return Err(format!("`{name}` must have 1 to {MAX_TEXT_BYTES} bytes and no control characters"));
         }
     }
-    if !credential.issuer.starts_with("https://") {
-        return Err("`issuer` must begin with https://".to_owned());
+    if !credential.issuer.starts_with("https://") && !is_plain_loopback(&credential.issuer) {
+        return Err("`issuer` must begin with https:// (http:// for a loopback address only)".to_owned());
     }
     if credential.claims.len() > MAX_CLAIMS {
         return Err(format!("more than {MAX_CLAIMS} claims"));

@@ -258,11 +258,13 @@ fn certificates_that_can_not_be_used_are_named() {
 #[test]
 fn federated_credentials_that_can_not_be_are_named() {
     let texts_of = "must have 1 to 600 bytes and no control characters";
+    let scheme = "`issuer` must begin with https:// (http:// for a loopback address only)".to_owned();
     let many: serde_json::Map<String, Value> = (0..11).map(|n| (format!("claim {n}"), json!("x"))).collect();
     for (member, value, named) in [
         ("name", json!(""), format!("`name` {texts_of}")),
-        ("issuer", json!("http://issuer.example"), "`issuer` must begin with https://".to_owned()),
-        ("issuer", json!("HTTPS://issuer.example"), "`issuer` must begin with https://".to_owned()),
+        ("issuer", json!("http://issuer.example"), scheme.clone()),
+        ("issuer", json!("http://localhost.example"), scheme.clone()),
+        ("issuer", json!("HTTPS://issuer.example"), scheme),
         ("issuer", json!(""), format!("`issuer` {texts_of}")),
         ("subject", json!(""), format!("`subject` {texts_of}")),
         ("subject", json!("x".repeat(601)), format!("`subject` {texts_of}")),
