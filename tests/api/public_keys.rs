@@ -28,7 +28,7 @@ fn thumbprint(signer: &Signer) -> String {
 
 #[test]
 fn a_public_key_proves_its_principal_by_its_thumbprint_or_its_id() {
-    let app = TestApp::start();
+    let app = TestApp::with(|deployment| deployment.more_config = GUESS_FREELY.to_owned());
     let api = app.api(&OWNER);
     let path = path_of(&READER, KEYS);
     for (signer, in_pem) in [

@@ -9,13 +9,16 @@ use crate::helpers::*;
 const HOSTILE: usize = 1000;
 const MARK: &str = "forged-line";
 
-/// The demo over plain HTTP on the loopback interface, so that a test can write any byte; everything is logged.
+/// The demo over plain HTTP on the loopback interface, so that a test can write any byte; everything is logged, and what
+/// is refused is recorded however often it comes.
 fn serve_plain(place: &Place, format: &str) -> Serving {
     let text = place.read("wsts-data/wsts.toml");
     let tls = text[text.find("[server.tls]").unwrap()..text.find("[ops]").unwrap()].to_owned();
     let text = text.replace(&tls, "");
     let text = text.split("[log]").next().unwrap().to_owned();
-    place.write("plain.toml", &format!("{text}\n[log]\nformat = \"{format}\"\nlevel = \"trace\"\n"));
+    let limits = "[limits]\nmax_failures_per_minute = 0";
+    place
+        .write("plain.toml", &format!("{text}\n{limits}\n[log]\nformat = \"{format}\"\nlevel = \"trace\"\n"));
     place.serve_with("plain.toml")
 }
 
