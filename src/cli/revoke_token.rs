@@ -16,6 +16,8 @@ pub struct Args {
     #[command(flatten)]
     config: ConfigArg,
     /// The token's jti
+    // One in 64 begins with a hyphen.
+    #[arg(allow_hyphen_values = true)]
     jti: String,
     /// The token's end (RFC 3339), after which it need not be listed; the longest life from now when absent
     #[arg(long)]

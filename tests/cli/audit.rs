@@ -126,6 +126,7 @@ fn a_token_that_the_audit_shows_is_called_back_by_its_jti() {
         place.audit().into_iter().find_map(|record| record["token_id"].as_str().map(str::to_owned)).unwrap();
     let done = place.over_demo(&["revoke-token", &jti]).expect(0);
     assert!(done.out.starts_with(&format!("revoked: {jti} is refused until ")), "{}", done.out);
+    place.over_demo(&["revoke-token", "-_begins-with-a-hyphen"]).expect(0);
     let told = format!("token {jti}");
     assert!(place.audit().iter().any(|record| record["resource"] == told.as_str()), "it is on record");
     for wrong in ["../x", "", &"a".repeat(65), "\u{202e}"] {

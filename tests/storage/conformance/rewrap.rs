@@ -1,10 +1,11 @@
 //! The change of a KEK from beginning to end, with everything that a process has but its listeners.
 
+use std::panic::AssertUnwindSafe;
 use std::sync::Arc;
 
 use base64::Engine as _;
 use base64::engine::general_purpose::URL_SAFE_NO_PAD;
-use tokio::sync::Notify;
+use futures_util::FutureExt as _;
 use workspace_sts::config::Config;
 use workspace_sts::domain::access_key::KeyName;
 use workspace_sts::domain::audit::Event;
@@ -117,20 +118,18 @@ fn same_uses(mut found: Vec<KekUse>, mut expected: Vec<KekUse>) {
     assert_eq!(found, expected);
 }
 
-/// Ends a run after so many commits, as a killed process does: between two of them.
+/// Ends a run after so many commits, as a killed process does: between two of them, and at once. A future that is only
+/// dropped may have gone on by then.
 async fn killed_after(core: &Core, commits: usize) {
-    let (stop, mut seen) = (Notify::new(), 0);
+    let mut seen = 0;
     let run = core.rewrap(|_| {
         seen += 1;
         if seen == commits {
-            stop.notify_one();
+            std::panic::resume_unwind(Box::new("killed"));
         }
     });
-    tokio::select! {
-        biased;
-        () = stop.notified() => {}
-        done = run => panic!("ended before it was killed: {done:?}"),
-    }
+    let ended = AssertUnwindSafe(run).catch_unwind().await;
+    assert!(ended.is_err(), "ended before it was killed");
 }
 
 pub async fn a_kek_is_changed_without_a_trace_outside(database: &dyn Database) {
