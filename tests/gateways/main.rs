@@ -8,6 +8,7 @@
 // A test has no caller to hand an error to.
 #![allow(clippy::unwrap_used, clippy::expect_used, clippy::indexing_slicing, clippy::panic)]
 
+mod doors;
 mod gateway;
 // A part of it is used here.
 #[allow(dead_code)]

@@ -22,5 +22,10 @@ async fn answer(request: HttpRequest) -> HttpResponse {
     if request.headers().contains_key("authorization") {
         return HttpResponse::InternalServerError().body("the gateway let a token through");
     }
-    HttpResponse::Ok().body("scored")
+    // Who it is, as the gateway says it.
+    let mut told = String::from("scored\n");
+    for (name, value) in request.headers().iter().filter(|(name, _)| name.as_str().starts_with("x-wsts-")) {
+        told.push_str(&format!("{name}: {}\n", value.to_str().unwrap_or("?")));
+    }
+    HttpResponse::Ok().body(told)
 }
