@@ -1,4 +1,4 @@
-//! Gateways that people run, the real Envoy and the real nginx, before a service whose signing keys change every few
+//! Gateways that people run, the real programs, before a service whose signing keys change every few
 //! seconds: nobody's token may be refused for that, and a revoked key must be. Each test prints its figures beside those
 //! that must hold (docs/keys.md, "What gateways must do").
 //!
