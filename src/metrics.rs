@@ -68,6 +68,7 @@ pub struct Metrics {
     pub audit_batch_records: Histogram,
     pub audit_spool_bytes: IntGauge,
     pub audit_spool_records: IntGauge,
+    pub issuer_key_fetches: IntCounterVec,
     pub introspections: IntCounterVec,
     pub revoked_tokens: IntGauge,
     pub revoked_tokens_limit: IntGauge,
@@ -217,6 +218,12 @@ impl Metrics {
                 r,
                 "sts_audit_spool_records",
                 "Records that wait in the spool for the database.",
+            )?,
+            issuer_key_fetches: counters(
+                r,
+                "sts_issuer_key_fetches_total",
+                "Attempts to fetch the keys of a trusted issuer.",
+                &["issuer", "result"],
             )?,
             introspections: counters(
                 r,

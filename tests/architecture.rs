@@ -35,7 +35,7 @@ const MAY_IMPORT: [(&str, &[&str]); 21] = [
     ("signing", &["domain", "entropy", "storage", "strict_json"]),
     ("directory", &["domain", "storage", "clock"]),
     ("audit", &["domain", "storage", "clock", "entropy", "metrics"]),
-    ("federation", &["domain", "signing", "clock", "https_client"]),
+    ("federation", &["domain", "signing", "clock", "https_client", "metrics"]),
     (
         "services",
         &["domain", "clock", "entropy", "metrics", "storage", "signing", "directory", "audit", "federation"],

@@ -13,6 +13,7 @@ use std::sync::Arc;
 use std::time::Duration;
 
 use arc_swap::ArcSwapOption;
+use prometheus::IntCounterVec;
 use serde::Deserialize;
 use tokio::sync::{Mutex, OwnedMutexGuard};
 use ureq::http::Uri;
@@ -21,6 +22,7 @@ use self::reach::Reach;
 
 use crate::clock::Clock;
 use crate::https_client;
+use crate::metrics::Metrics;
 use crate::signing::foreign_keys::{self, ForeignKeys};
 use crate::signing::public_key::PublicKey;
 
@@ -104,6 +106,7 @@ struct Issuer {
     kept: ArcSwapOption<Kept>,
     /// Held while keys are asked for.
     last_attempt: Arc<Mutex<Option<Attempt>>>,
+    fetches: IntCounterVec,
 }
 
 /// When by the steady clock: neither the cool-down nor the age of keys is a matter of the wall clock.
@@ -119,11 +122,18 @@ struct Kept {
 }
 
 impl Federation {
-    pub fn new(issuers: &[TrustedIssuer], clock: Arc<dyn Clock>) -> Self {
+    pub fn new(issuers: &[TrustedIssuer], clock: Arc<dyn Clock>, metrics: &Metrics) -> Self {
+        let fetches = &metrics.issuer_key_fetches;
+        for issuer in issuers {
+            for result in ["ok", "failed"] {
+                fetches.with_label_values(&[&issuer.issuer, result]);
+            }
+        }
         let issuer = |settings: &TrustedIssuer| Issuer {
             settings: settings.clone(),
             kept: ArcSwapOption::empty(),
             last_attempt: Arc::default(),
+            fetches: fetches.clone(),
         };
         let issuers = issuers.iter().map(|one| (one.issuer.clone(), Arc::new(issuer(one)))).collect();
         Self { issuers, clock }
@@ -191,6 +201,8 @@ impl Issuer {
         let fetching = tokio::task::spawn_blocking(move || {
             let fetched = fetch(&issuer.settings);
             let worked = fetched.is_ok();
+            let result = if worked { "ok" } else { "failed" };
+            issuer.fetches.with_label_values(&[&issuer.settings.issuer, result]).inc();
             match fetched {
                 Ok(keys) => issuer.kept.store(Some(Arc::new(Kept { keys, at: now }))),
                 Err(error) => issuer.warn(&error),

@@ -98,7 +98,7 @@ async fn compose_with(config: &Config, parts: Parts, spools: bool) -> Result<Cor
         verified: VerifiedTokens::new(config.directory.max_verified_tokens),
         verified_elsewhere: VerifiedTokens::new(config.directory.max_verified_tokens),
         used_assertions: UsedAssertions::default(),
-        federation: Federation::new(&config.federation.issuers, clock.clone()),
+        federation: Federation::new(&config.federation.issuers, clock.clone(), &metrics),
         recorder,
         metrics,
         clock,

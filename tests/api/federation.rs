@@ -279,7 +279,14 @@ fn unknown_kids_do_not_turn_the_service_against_the_issuer() {
     assert_eq!(issuer.fetches(JWKS), 1, "within half a minute of the last fetch");
     app.advance(1);
     fifty();
+    fifty();
     assert_eq!(issuer.fetches(JWKS), 2);
+    println!("figure: {} fetches for 200 unknown kids and the first known one", issuer.fetches(JWKS));
+    let metrics = app.get_ops("/metrics").text();
+    let counted =
+        format!("sts_issuer_key_fetches_total{{issuer=\"{}\",result=\"ok\",region=\"local\"}} 2", issuer.url);
+    let fetches: Vec<_> = metrics.lines().filter(|line| line.contains("key_fetches")).collect();
+    assert!(metrics.contains(&counted), "no {counted} in {fetches:?}");
     // A key that is new at the issuer is found after that time.
     let fresh = Signer::ed25519();
     issuer.publish(&[key.jwk("main"), fresh.jwk("fresh")]);
