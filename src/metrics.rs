@@ -345,6 +345,10 @@ impl Metrics {
         for code in ["200", "304"] {
             self.jwks_requests.with_label_values(&[code]);
         }
+        for result in ["ok", "failed"] {
+            // Of no issuer: the series are there where none is trusted, too.
+            self.issuer_key_fetches.with_label_values(&["", result]);
+        }
         for active in ["true", "false"] {
             self.introspections.with_label_values(&[active]);
         }

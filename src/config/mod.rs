@@ -299,12 +299,24 @@ impl Config {
             if self.federation.issuers.iter().skip(place + 1).any(|other| other.issuer == issuer.issuer) {
                 return fail(format!("federation.issuers: `{}` is named twice", issuer.issuer));
             }
-            if issuer.issuer == self.server.issuer {
+            if self.is_base(&issuer.issuer) {
                 // A token that this service issued would prove a principal for ever anew.
                 return fail(format!("federation.issuers: `{}` is this service itself", issuer.issuer));
             }
         }
         self.check_keys()
+    }
+
+    /// Whether it is the address of this service, or of one of its regions, however it is spelled.
+    fn is_base(&self, url: &str) -> bool {
+        let plain = |url: &str| {
+            let url = url.to_ascii_lowercase();
+            let url = url.trim_end_matches('/');
+            url.strip_suffix(":443").unwrap_or(url).to_owned()
+        };
+        let mut bases =
+            std::iter::once(&self.server.issuer).chain(self.regions.iter().map(|region| &region.url));
+        bases.any(|base| plain(base) == plain(url))
     }
 
     /// The lengths of the keys' lives, among themselves and beside the grace.

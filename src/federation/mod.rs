@@ -21,6 +21,7 @@ use ureq::http::Uri;
 use self::reach::Reach;
 
 use crate::clock::Clock;
+use crate::domain::ids::TenantId;
 use crate::https_client;
 use crate::metrics::Metrics;
 use crate::signing::foreign_keys::{self, ForeignKeys};
@@ -47,6 +48,8 @@ pub struct TrustedIssuer {
     pub jwks_uri: Option<String>,
     /// `aud` of its access tokens that the API takes as they are, in place of a management token; none when absent.
     pub bearer_audience: Option<String>,
+    /// The one tenant whose principals these tokens may be of: an issuer can write any `tid`.
+    pub bearer_tenant: Option<TenantId>,
     /// Its host may have an address that is not public: private, link-local or loopback.
     #[serde(default)]
     pub allow_private_addresses: bool,
@@ -75,6 +78,9 @@ impl TrustedIssuer {
         }
         if self.bearer_audience.as_deref() == Some("") {
             return Err("bearer_audience must not be empty: leave it out to take no access tokens".to_owned());
+        }
+        if self.bearer_audience.is_some() != self.bearer_tenant.is_some() {
+            return Err("bearer_audience and bearer_tenant come together: name the tenant whose principals the tokens may be of".to_owned());
         }
         self.agent().map(drop)
     }
@@ -148,9 +154,10 @@ impl Federation {
         self.issuers.values().any(|issuer| issuer.settings.bearer_audience.is_some())
     }
 
-    /// `aud` of this issuer's access tokens that are taken as they are.
-    pub fn bearer_audience(&self, issuer: &str) -> Option<&str> {
-        self.issuers.get(issuer)?.settings.bearer_audience.as_deref()
+    /// `aud` of this issuer's access tokens that are taken as they are, and whose they may be.
+    pub fn bearers_of(&self, issuer: &str) -> Option<(&str, TenantId)> {
+        let settings = &self.issuers.get(issuer)?.settings;
+        Some((settings.bearer_audience.as_deref()?, settings.bearer_tenant?))
     }
 
     /// The issuer's key of this name; `None` when the issuer has no such key, or is not one that is trusted.
@@ -309,6 +316,7 @@ mod tests {
             ca_file: None,
             jwks_uri: None,
             bearer_audience: None,
+            bearer_tenant: None,
             allow_private_addresses: false,
             allow_plain_http: false,
         }

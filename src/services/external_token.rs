@@ -34,10 +34,10 @@ impl Core {
             None => {
                 // By its exact `iss` alone, before anybody is asked for anything.
                 let Ok(parsed) = Assertion::parse(Kind::ForeignAccessToken, token) else { return Ok(None) };
-                let Some(audience) = self.federation.bearer_audience(&parsed.claims.issuer) else {
+                let Some(lawful) = self.federation.bearers_of(&parsed.claims.issuer) else {
                     return Ok(None);
                 };
-                let verified = Arc::new(self.verify_external(now, &parsed, audience).await?);
+                let verified = Arc::new(self.verify_external(now, &parsed, lawful).await?);
                 self.verified_elsewhere.remember(token, Arc::clone(&verified));
                 verified
             }
@@ -58,11 +58,11 @@ impl Core {
         &self,
         now: DateTime<Utc>,
         token: &Assertion<'_>,
-        audience: &str,
+        lawful: (&str, TenantId),
     ) -> Result<VerifiedToken, Refusal> {
         let invalid = || Refusal::Denied(Denial::InvalidToken);
         // What can't let anybody in costs nobody a look at the issuer.
-        let claimed = claimed(&token.claims, audience).ok_or_else(invalid)?;
+        let claimed = claimed(&token.claims, lawful).ok_or_else(invalid)?;
         let kid = token.key.kid.as_deref().ok_or_else(invalid)?;
         let key = self.federation.key(&token.claims.issuer, kid).await;
         let key = key.map_err(|error| Refusal::Unavailable(error.to_string()))?.ok_or_else(invalid)?;
@@ -79,8 +79,9 @@ impl Core {
     }
 }
 
-/// Whom an access token of Entra's names (v1 and v2), if it is one of an application for this audience.
-fn claimed(claims: &Claims, audience: &str) -> Option<VerifiedToken> {
+/// Whom an access token of Entra's names (v1 and v2), if it is one of an application for this audience, of the tenant that
+/// the issuer speaks for.
+fn claimed(claims: &Claims, (audience, tenant): (&str, TenantId)) -> Option<VerifiedToken> {
     let all = &claims.all;
     if claims.audience != [audience] || claims.issued_at.is_none() {
         return None;
@@ -104,7 +105,7 @@ fn claimed(claims: &Claims, audience: &str) -> Option<VerifiedToken> {
         token_id: claims.id().unwrap_or_default().into(),
         object_id: ObjectId::parse(object_id).ok()?,
         client_id: ClientId::parse(client_id).ok()?,
-        tenant_id: Some(TenantId::parse(text(all, "tid")??).ok()?),
+        tenant_id: Some(TenantId::parse(text(all, "tid")??).ok().filter(|tid| *tid == tenant)?),
         audience: audience.into(),
         expires_at: DateTime::UNIX_EPOCH,
     })

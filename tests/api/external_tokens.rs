@@ -11,7 +11,7 @@ const AUDIENCE: &str = "https://management.azure.com";
 fn with_issuer() -> (TestApp, Issuer, Signer) {
     let key = Signer::p256();
     let issuer = Issuer::with_key(&key);
-    let entry = format!("{}bearer_audience = \"{AUDIENCE}\"\n", issuer.entry());
+    let entry = format!("{}bearer_audience = \"{AUDIENCE}\"\nbearer_tenant = \"{TENANT}\"\n", issuer.entry());
     (TestApp::with(|deployment| deployment.more_config = entry), issuer, key)
 }
 
@@ -182,4 +182,20 @@ fn an_issuer_that_can_not_be_asked_is_no_fault_of_the_caller() {
     issuer.say(JWKS, 500, "out of order");
     let answer = app.api_with(&bearer(&app, &issuer, &key, &json!({}))).get(WORKSPACE).expect(503);
     assert_eq!(answer.header("retry-after"), Some("2"));
+}
+
+#[test]
+fn an_issuer_speaks_for_its_own_tenant_alone() {
+    let (app, issuer, key) = with_issuer();
+    // As good as the others, but of a principal of another tenant.
+    let foreign = key.sign(&key.header_with_kid("main"), &claims(&app, &issuer, &FOREIGN_OWNER));
+    refused(&app, &foreign, "invalid_token", &json!("another tenant's"));
+    for alone in [format!("bearer_audience = \"{AUDIENCE}\"\n"), format!("bearer_tenant = \"{TENANT}\"\n")] {
+        let mut deployment = Deployment::new();
+        deployment.more_config = format!("{}{alone}", issuer.entry());
+        assert!(
+            deployment.try_config().is_err_and(|error| error.to_string().contains("come together")),
+            "{alone}"
+        );
+    }
 }

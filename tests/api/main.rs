@@ -55,3 +55,4 @@ mod tenants;
 mod token_exchange;
 mod tokens;
 mod v1_services;
+mod who_may;
